@@ -1,0 +1,245 @@
+//! The KVM glue: every ioctl of Triarch is made in this module.
+//!
+//! What the ISAs share is in this file. What differs is in one file an ISA, of which a build has one, `glue`; each offers the
+//! same items, and `glue::sys` is kvm-ioctls or, on s390x, our own layer in its image.
+
+#[cfg_attr(target_arch = "x86_64", path = "x86_64/mod.rs")]
+#[cfg_attr(target_arch = "aarch64", path = "aarch64/mod.rs")]
+#[cfg_attr(target_arch = "s390x", path = "s390x/mod.rs")]
+mod glue;
+mod kick;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use vm_memory::{Address, GuestMemoryBackend, GuestMemoryRegion};
+
+use crate::GuestRam;
+use crate::hv::{CpuModel, Exit, Feature, HostCaps, Interrupt, Irqchip, VcpuState};
+use glue::sys;
+
+pub use kick::{Kicker, install_kick_handler};
+
+/// The device node of KVM.
+pub const DEVICE: &str = "/dev/kvm";
+
+/// The API version that every KVM since Linux 2.6.22 has.
+const API_VERSION: i32 = 12;
+
+/// A failure of KVM or of the host under it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The device node can't be opened.
+    #[error("can't open {path:?}")]
+    Open {
+        /// The node.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// What was opened is no KVM that can be used.
+    #[error("{path:?} speaks KVM API version {found}, not {API_VERSION}")]
+    ApiVersion {
+        /// The node.
+        path: PathBuf,
+        /// What it answered; negative for an error.
+        found: i32,
+    },
+    /// An ioctl failed.
+    #[error("KVM can't {what}")]
+    Ioctl {
+        /// What was tried, as the end of "can't ...".
+        what: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The host's KVM lacks something that can't be done without.
+    #[error("this host's KVM lacks {0}")]
+    Missing(&'static str),
+    /// A request that makes no sense on this ISA.
+    #[error("{0} does not exist on this ISA")]
+    WrongIsa(&'static str),
+}
+
+/// The result of this module.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Makes an [`Error::Ioctl`] of an ioctl's errno.
+fn failed<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> Error {
+    move |error| Error::Ioctl { what, source: error.into() }
+}
+
+/// What a virtual machine is created with.
+#[derive(Debug, Clone)]
+pub struct VmConfig {
+    /// The interrupt controller.
+    pub irqchip: Irqchip,
+    /// How the vCPUs look.
+    pub cpu_model: CpuModel,
+    /// How many there are.
+    pub cpus: u32,
+    /// One more than the highest guest-physical address that the machine uses.
+    pub address_limit: u64,
+}
+
+/// This host's KVM.
+#[derive(Debug)]
+pub struct Host {
+    kvm: sys::Kvm,
+}
+
+impl Host {
+    /// Opens KVM's device node, normally [`DEVICE`], and checks that it answers.
+    pub fn open(path: &Path) -> Result<Self> {
+        let open = |source| Error::Open { path: path.to_owned(), source };
+        let node = std::ffi::CString::new(path.as_os_str().as_encoded_bytes())
+            .map_err(|_| open(io::ErrorKind::InvalidInput.into()))?;
+        let kvm = sys::Kvm::new_with_path(node).map_err(|error| open(error.into()))?;
+        // User-mode emulators open the node but can't talk to it, so only the answer counts.
+        match kvm.get_api_version() {
+            API_VERSION => Ok(Host { kvm }),
+            found => Err(Error::ApiVersion { path: path.to_owned(), found }),
+        }
+    }
+
+    /// Reads what the host can do.
+    pub fn caps(&self) -> Result<HostCaps> {
+        glue::host_caps(&self.kvm)
+    }
+
+    /// Every feature that matters to Triarch, present or not.
+    pub fn features(&self) -> Vec<Feature> {
+        glue::features(&self.kvm)
+    }
+
+    /// Creates a virtual machine with its interrupt controller, as far as that can be done before there are vCPUs.
+    pub fn create_vm(&self, config: VmConfig) -> Result<Vm> {
+        let fd = glue::create_vm(&self.kvm, &config)?;
+        let machine = glue::Machine::new(&self.kvm, &fd, &config)?;
+        Ok(Vm { shared: Arc::new(Shared { fd, machine, config }), ram: None })
+    }
+}
+
+/// What a VM and its vCPUs and interrupt senders have in common.
+#[derive(Debug)]
+struct Shared {
+    fd: sys::VmFd,
+    machine: glue::Machine,
+    config: VmConfig,
+}
+
+/// A virtual machine.
+#[derive(Debug)]
+pub struct Vm {
+    shared: Arc<Shared>,
+    /// Keeps the mappings alive for as long as the guest can reach them.
+    ram: Option<GuestRam>,
+}
+
+impl Vm {
+    /// Gives the guest its RAM. May be called once.
+    pub fn set_ram(&mut self, ram: &GuestRam) -> Result<()> {
+        for (slot, region) in (0..).zip(ram.iter()) {
+            let host = region.get_host_address(vm_memory::MemoryRegionAddress(0)).map_err(|error| {
+                Error::Ioctl { what: "find the host address of RAM", source: io::Error::other(error) }
+            })?;
+            let memory = sys::MemoryRegion {
+                slot,
+                flags: 0,
+                guest_phys_addr: region.start_addr().raw_value(),
+                memory_size: region.len(),
+                userspace_addr: host as u64,
+            };
+            // SAFETY: the region is mapped for its whole length; `self.ram` keeps the mapping until the VM is gone (vCPUs
+            // hold `Shared`, and the guest runs only in them: `Vcpu` keeps a clone of the RAM too).
+            unsafe { self.shared.fd.set_user_memory_region(memory) }.map_err(failed("map guest RAM"))?;
+        }
+        self.ram = Some(ram.clone());
+        Ok(())
+    }
+
+    /// Creates vCPU `index`. All are created, by ascending index, before [`Vm::finish`], and after [`Vm::set_ram`].
+    pub fn create_vcpu(&self, index: u32) -> Result<Vcpu> {
+        let fd = self.shared.fd.create_vcpu(u64::from(index)).map_err(failed("create a vCPU"))?;
+        let mut vcpu = Vcpu {
+            fd,
+            index,
+            shared: self.shared.clone(),
+            _ram: self.ram.clone(),
+            extra: glue::VcpuExtra::default(),
+        };
+        glue::init_vcpu(&mut vcpu)?;
+        Ok(vcpu)
+    }
+
+    /// Completes what needs all vCPUs to exist, such as the GIC. Called once, before any vCPU runs.
+    pub fn finish(&self) -> Result<()> {
+        self.shared.machine.finish(&self.shared.fd, &self.shared.config)
+    }
+
+    /// A handle that sends interrupts from any thread.
+    pub fn interrupts(&self) -> Interrupts {
+        Interrupts { shared: self.shared.clone() }
+    }
+}
+
+/// Sends interrupts to a VM, from any thread.
+#[derive(Debug, Clone)]
+pub struct Interrupts {
+    shared: Arc<Shared>,
+}
+
+impl Interrupts {
+    /// Sends one.
+    pub fn send(&self, interrupt: Interrupt) -> Result<()> {
+        self.shared.machine.interrupt(&self.shared.fd, interrupt)
+    }
+}
+
+/// A vCPU. It may move between threads while it does not run.
+#[derive(Debug)]
+pub struct Vcpu {
+    fd: sys::VcpuFd,
+    index: u32,
+    shared: Arc<Shared>,
+    _ram: Option<GuestRam>,
+    extra: glue::VcpuExtra,
+}
+
+impl Vcpu {
+    /// Its number, from 0.
+    pub const fn index(&self) -> u32 {
+        self.index
+    }
+
+    /// Runs the guest until something has to be done for it.
+    ///
+    /// # Errors
+    /// The host failed. Whatever a guest does is an [`Exit`].
+    pub fn run(&mut self) -> Result<Exit<'_>> {
+        glue::run(self)
+    }
+
+    /// Reads every group of the vCPU's state. An exit whose data or answer the vCPU still waits for is completed first.
+    pub fn save(&mut self) -> Result<VcpuState> {
+        glue::save(self)
+    }
+
+    /// Sets the groups that are in `state`: a plan's boot registers as well as a snapshot's vCPU.
+    pub fn restore(&mut self, state: &VcpuState) -> Result<()> {
+        glue::restore(self, state)
+    }
+
+    /// Makes the calling thread the one in which this vCPU runs, and gives the handle by which other threads get it out of the
+    /// guest. Called by that thread, before the first [`Vcpu::run`].
+    pub fn bind_thread(&mut self) -> Kicker {
+        kick::bind(&mut self.fd.get_kvm_run().immediate_exit)
+    }
+}
+
+impl Drop for Vcpu {
+    fn drop(&mut self) {
+        kick::unbind(&mut self.fd.get_kvm_run().immediate_exit);
+    }
+}

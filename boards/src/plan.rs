@@ -1,0 +1,150 @@
+//! The plan of a machine.
+
+use serde::{Serialize, Serializer};
+use triarch_arch::Isa;
+use triarch_arch::hv::{CpuModel, IrqRoute, Irqchip, VcpuState};
+
+use crate::Board;
+
+/// All that a machine is when it starts.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MachinePlan {
+    /// The guest's ISA.
+    pub isa: Isa,
+    /// The board that made the plan.
+    pub board: Board,
+    /// Number of vCPUs; all are there from the start, all but vCPU 0 wait for the guest to start them.
+    pub cpus: u32,
+    /// How the vCPUs look to the guest.
+    pub cpu_model: CpuModel,
+    /// RAM, by ascending address.
+    pub ram: Vec<RamRange>,
+    /// The interrupt controller.
+    pub irqchip: Irqchip,
+    /// Devices.
+    pub slots: Vec<DeviceSlot>,
+    /// What is in RAM at the start, by ascending address; they do not overlap.
+    pub segments: Vec<Segment>,
+    /// State of vCPU 0 at the start. `None` when there is no kernel.
+    pub boot_vcpu: Option<VcpuState>,
+}
+
+/// A range of RAM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct RamRange {
+    /// Guest-physical address.
+    pub base: u64,
+    /// Size in bytes.
+    pub size: u64,
+}
+
+/// A device, where it sits and how it interrupts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DeviceSlot {
+    /// Unique name, such as `serial0`.
+    pub name: &'static str,
+    /// What it is.
+    pub kind: DeviceKind,
+    /// Where it sits.
+    pub at: Attachment,
+    /// How it interrupts, if it does.
+    pub irq: Option<IrqRoute>,
+}
+
+/// The device models that boards know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DeviceKind {
+    /// A 16550A serial port.
+    Uart16550,
+    /// The i8042 keyboard controller, as far as a reset needs it.
+    I8042,
+    /// Sleep and reset registers of hardware-reduced ACPI.
+    AcpiPower,
+    /// The IOAPIC of a split irqchip.
+    Ioapic,
+    /// Arm's PL011 serial port.
+    Pl011,
+    /// Arm's PL031 real-time clock.
+    Pl031,
+    /// The service-call logical processor with its event facility and consoles.
+    Sclp,
+}
+
+/// Where a device sits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "bus")]
+pub enum Attachment {
+    /// In the guest-physical address space.
+    Mmio {
+        /// First address.
+        base: u64,
+        /// Size in bytes.
+        size: u64,
+    },
+    /// Among the ports (x86_64).
+    Pio {
+        /// First port.
+        base: u16,
+        /// Number of ports.
+        size: u16,
+    },
+    /// Reached by SERVICE CALL (s390x).
+    ServiceCall,
+}
+
+/// Something that is in RAM at the start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Segment {
+    /// What it is: `kernel`, `initrd`, `fdt`, ...
+    pub name: &'static str,
+    /// Guest-physical address.
+    pub address: u64,
+    /// Bytes of RAM that it takes; what its source does not fill is zero.
+    pub size: u64,
+    /// Where its bytes come from.
+    pub source: Source,
+}
+
+/// Where a segment's bytes come from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "from")]
+pub enum Source {
+    /// The unpacked kernel.
+    Kernel {
+        /// First byte.
+        offset: u64,
+        /// Number of bytes.
+        len: u64,
+    },
+    /// All of the initrd.
+    Initrd {
+        /// Number of bytes.
+        len: u64,
+    },
+    /// Made by the plan.
+    Bytes {
+        /// The bytes; printed as their number.
+        #[serde(serialize_with = "as_len", rename = "len")]
+        bytes: Vec<u8>,
+    },
+}
+
+fn as_len<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(bytes.len() as u64)
+}
+
+impl Source {
+    /// Number of bytes that the source gives.
+    pub fn len(&self) -> u64 {
+        match self {
+            Source::Kernel { len, .. } | Source::Initrd { len } => *len,
+            Source::Bytes { bytes } => bytes.len() as u64,
+        }
+    }
+
+    /// Whether the source gives nothing.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

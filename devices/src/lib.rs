@@ -1,0 +1,57 @@
+//! Device models and buses, the same for every ISA.
+//!
+//! A device knows neither guest addresses nor pin numbers nor the hypervisor: it gets offsets, bytes and opaque interrupts, and
+//! it returns what the machine is to do.
+#![forbid(unsafe_code)]
+
+mod bus;
+
+pub use bus::{Bus, BusError, Window};
+
+/// A device whose registers lie on a bus.
+pub trait Device: Send {
+    /// Reads `data.len()` bytes (1, 2, 4 or 8) at `offset` from the start of the device's window.
+    ///
+    /// All of `data` is written; a register that is not there reads as the device's specification says, or as ones.
+    fn read(&mut self, offset: u64, data: &mut [u8]) -> Effect;
+
+    /// Writes `data` (1, 2, 4 or 8 bytes) at `offset` from the start of the device's window.
+    fn write(&mut self, offset: u64, data: &[u8]) -> Effect;
+}
+
+/// What an access to a device means for the machine as a whole.
+#[must_use]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Effect {
+    /// Nothing.
+    #[default]
+    None,
+    /// The guest powered the machine off.
+    PowerOff,
+    /// The guest asked for a reset.
+    Reset,
+}
+
+/// An interrupt line of a device. Who made it knows where it leads.
+pub trait Line: Send + Sync {
+    /// Sets the level of the line. Setting it to what it is already does nothing.
+    fn set(&self, asserted: bool);
+}
+
+/// Where a console's bytes go: the host end of a serial port.
+pub trait Sink: Send {
+    /// Writes all of `bytes`. A host end that is gone or full drops them: a guest can't be made to wait for ever.
+    fn put(&mut self, bytes: &[u8]);
+}
+
+/// Called by a device of its own accord, such as when it has room for input again. It must not call into the device.
+pub type Hook = Box<dyn Fn() + Send>;
+
+/// A device that takes input from the host's end of a console.
+pub trait Input: Send {
+    /// Bytes that can be taken now without loss.
+    fn room(&self) -> usize;
+
+    /// Takes bytes, at most [`Input::room`] of them; returns how many were taken.
+    fn take(&mut self, bytes: &[u8]) -> usize;
+}

@@ -1,0 +1,3 @@
+//! Triarch: the VM builder, the machine, and the command line.
+
+pub use triarch_arch::Isa;

@@ -1,0 +1,3 @@
+//! The `triarch` command.
+
+fn main() {}
