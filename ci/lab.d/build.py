@@ -1,0 +1,23 @@
+"""The binary under test."""
+
+import os
+import pathlib
+import subprocess
+
+from processes import LabError, die_with_parent
+
+CI = pathlib.Path(__file__).parent.parent
+
+
+def triarch(isa, given):
+    """The path of the triarch to test: the given one, or the one that ci/build-static makes for the ISA."""
+    if given:
+        path = pathlib.Path(given).absolute()
+        if not path.is_file():
+            raise LabError(f"--triarch: {path} is no file")
+        return path
+    built = subprocess.run([CI / "build-static", isa.name], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL,
+                           preexec_fn=die_with_parent, env=os.environ, check=False)
+    if built.returncode != 0:
+        raise LabError(f"triarch doesn't build for {isa.name} (ci/build-static {isa.name})")
+    return pathlib.Path(built.stdout.decode().strip())

@@ -1,0 +1,56 @@
+"""The initramfs images: of the emulated hosts and of their guests."""
+
+import pathlib
+
+import cache
+import cpio
+import debian
+from kernels import Kernel
+
+INSIDE = pathlib.Path(__file__).parent / "inside"
+
+
+def busybox(isa):
+    """The bytes of Debian's static busybox."""
+    deb = debian.Archive(isa.debian).download("busybox-static", "trixie")
+    folder = cache.root() / "busybox" / deb.stem
+    with cache.making(folder) as work:
+        if work:
+            debian.unpack(deb, work)
+    (program,) = [path for path in (folder / "usr/bin/busybox", folder / "bin/busybox") if path.exists()]
+    return program.read_bytes()
+
+
+def _base(isa, init):
+    archive = cpio.Archive()
+    archive.program("bin/busybox", busybox(isa))
+    archive.link("bin/sh", "busybox")
+    archive.program("init", init.read_bytes())
+    # The kernel opens it for /init before /init can mount devtmpfs.
+    archive.character_device("dev/console", 5, 1)
+    return archive
+
+
+def _stored(kind, body):
+    """Puts an image into the cache under its content's key."""
+    folder = cache.root() / "images" / f"{kind}-{cache.digest(body)}"
+    with cache.making(folder) as work:
+        if work:
+            (work / "image").write_bytes(body)
+    return folder / "image"
+
+
+def guest(isa):
+    """The initrd that the scenarios' guests run."""
+    return _stored(f"guest-{isa.name}", _base(isa, INSIDE / "guest-init").bytes())
+
+
+def host(isa, transport):
+    """The initrd of the emulated host, with the modules that reach KVM and the real machine's files."""
+    archive = _base(isa, INSIDE / "host-init")
+    archive.file("transport.sh", (INSIDE / f"transport-{transport}.sh").read_bytes())
+    modules = Kernel(isa, "trixie").modules(isa.modules)
+    archive.file("modules/order", "".join(f"{name}\n" for name, _ in modules).encode())
+    for name, body in modules:
+        archive.file(f"modules/{name}.ko", body)
+    return _stored(f"host-{isa.name}", archive.bytes())

@@ -1,0 +1,96 @@
+"""What one boot of an emulated host is to do, and the files it does it with."""
+
+import contextlib
+import dataclasses
+import pathlib
+import shlex
+import shutil
+import tempfile
+
+import images
+import kernels
+from isas import Isa
+
+SCENARIOS = pathlib.Path(__file__).parent.parent / "scenarios"
+
+#: What a boot may take on a loaded machine with two cores (measured: 3 to 6 s in QEMU, 12 to 31 s in Hercules).
+BOOT_SECONDS = {"x86_64": 90, "aarch64": 90, "s390x": 180}
+
+WELCOME = """
+This is the emulated {isa} host. Things to try (Ctrl-A X ends a guest, `exit` ends this host):
+  triarch check
+  triarch run --kernel /lab/kernels/trixie/vmlinuz --initrd /lab/initrd.img --append "$APPEND"
+  ls /lab /lab/kernels       what there is
+  cp FILE /out/              brings a file out of here
+
+"""
+
+
+@dataclasses.dataclass
+class Job:
+    """One boot of an emulated host."""
+    isa: Isa
+    variant: str
+    mode: str
+    triarch: pathlib.Path
+    #: where results go; /out on the host
+    results: pathlib.Path
+    kernels: tuple
+    #: names and seconds, for mode "batch"
+    scenarios: tuple = ()
+    #: shell commands, for mode "run"
+    script: str = ""
+    #: limit for the script, in seconds
+    limit: int = 600
+    #: limit for the whole boot, in seconds; None means what the parts sum up to
+    whole_limit: int | None = None
+    variables: dict = dataclasses.field(default_factory=dict)
+
+    @property
+    def name(self):
+        """As on the command line: aarch64 or aarch64/gicv2."""
+        return f"{self.isa.name}/{self.variant}" if self.variant else self.isa.name
+
+    @property
+    def seconds(self):
+        """When to give the whole host up."""
+        if self.whole_limit:
+            return self.whole_limit
+        work = self.limit if self.mode == "run" else sum(limit + 10 for _, limit in self.scenarios)
+        return BOOT_SECONDS[self.isa.name] + work
+
+    def kernel_view(self):
+        """The folder that becomes /lab/kernels."""
+        return kernels.view(self.isa, self.kernels)
+
+    @contextlib.contextmanager
+    def folder(self):
+        """The folder that becomes /lab, for as long as the host runs."""
+        with tempfile.TemporaryDirectory(prefix="triarch-lab-") as name:
+            lab = pathlib.Path(name)
+            shutil.copy(self.triarch, lab / "triarch")
+            (lab / "triarch").chmod(0o755)
+            shutil.copy(images.guest(self.isa), lab / "initrd.img")
+            shutil.copy(images.INSIDE / "host.sh", lab / "host.sh")
+            if SCENARIOS.exists():
+                shutil.copytree(SCENARIOS, lab / "scenarios")
+            (lab / "kernels").mkdir()
+            (lab / "run.sh").write_text(self.script + "\n")
+            (lab / "welcome").write_text(WELCOME.format(isa=self.isa.name))
+            (lab / "job.sh").write_text(self._variables())
+            yield lab
+
+    def _variables(self):
+        terminal = shutil.get_terminal_size()
+        chosen = {
+            "ISA": self.isa.name,
+            "VARIANT": self.variant,
+            "APPEND": self.isa.append,
+            "MODE": self.mode,
+            "LIMIT": self.limit,
+            "ROWS": terminal.lines,
+            "COLUMNS": terminal.columns,
+            "SCENARIOS": " ".join(f"{name}:{limit}" for name, limit in self.scenarios),
+            **self.variables,
+        }
+        return "".join(f"{key}={shlex.quote(str(value))}\n" for key, value in chosen.items())
