@@ -71,8 +71,6 @@ def _adhoc(options, mode):
     for name in names:
         if name not in isa.kernels:
             raise LabError(f"no kernel {name} for {isa.name}; there are {', '.join(isa.kernels)}")
-    if isa.name == "s390x":
-        raise LabError("the s390x host is not there yet")
     results = pathlib.Path(options.results or TOP / "target/lab").absolute() / run.folder_name(isa, variant)
     job = Job(isa, variant, mode, build.triarch(isa, options.triarch), results, names, script=options.run or "",
               limit=options.timeout or 600)

@@ -52,8 +52,8 @@ def _signal(process, number, own_session):
 
 
 async def stop(process, *, grace=2.0, own_session=True):
-    """Ends a child and waits for it. SIGTERM first, SIGKILL to its whole group after `grace` seconds."""
-    if process.returncode is None:
+    """Ends a child and waits for it: SIGTERM first unless `grace` is 0, SIGKILL to its whole group after `grace` seconds."""
+    if process.returncode is None and grace:
         _signal(process, signal.SIGTERM, own_session)
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(process.wait(), grace)

@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 
+import hercules
 import qemu
 from processes import say
 
@@ -11,6 +12,11 @@ from processes import say
 def folder_name(isa, variant):
     """Where results of an ISA and variant go, below target/lab."""
     return f"{isa.name}-{variant}" if variant else isa.name
+
+
+def emulator(isa):
+    """The module that emulates a host of the ISA."""
+    return hercules if isa.name == "s390x" else qemu
 
 
 def tail(path, lines=25):
@@ -43,7 +49,7 @@ async def commands(job):
     with job.folder() as lab:
         follower = asyncio.create_task(_follow(job.results / "run/output", done))
         try:
-            await asyncio.wait_for(qemu.boot(job, lab), job.seconds)
+            await asyncio.wait_for(emulator(job.isa).boot(job, lab), job.seconds)
         except asyncio.TimeoutError:
             say(f"lab: the emulated host hung: no end after {job.seconds} s")
         finally:
@@ -60,4 +66,4 @@ async def commands(job):
 async def shell(job):
     """An interactive shell on the emulated host."""
     with job.folder() as lab:
-        return await qemu.interact(job, lab)
+        return await emulator(job.isa).interact(job, lab)

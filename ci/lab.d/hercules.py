@@ -1,0 +1,97 @@
+"""The emulated s390x host: Hercules, whose SIE is the only one on offer (QEMU's TCG has none)."""
+
+import asyncio
+import pathlib
+import struct
+import subprocess
+import tempfile
+
+import cpio
+import images
+import stream
+from kernels import Kernel
+from processes import LabError, spawn, stop
+
+MAIN_STORAGE_MIB = 1024
+INITRD_ADDRESS = 0x0200_0000
+#: Fields of the kernel's parameter area; the loader's list format has 32-bit addresses, so the low words of u64 fields.
+INITRD_START_FIELD = 0x1040C
+INITRD_SIZE_FIELD = 0x10414
+COMMAND_LINE_FIELD = 0x10480
+
+CONFIGURATION = """\
+CPUMODEL 2964
+MAINSIZE {storage}
+XPNDSIZE 0
+CNSLPORT 3270
+NUMCPU 1
+MAXCPU 1
+OSTAILOR QUIET
+PANRATE SLOW
+ARCHMODE ESAME
+0120 3370 {disk}
+"""
+
+_APPEND = ("console=ttyS0 panic=-1 cryptomgr.notests=1 nokaslr audit=0 lsm=capability loglevel=4 "
+           "initcall_blacklist=load_system_certificate_list,jent_mod_init")
+
+#: What Hercules prints when its machine has stopped for good.
+_STOPPED = (b"disabled wait state", b"SYSCONS interface inactive")
+
+
+def _payload(job, lab):
+    """/lab as an archive to put behind the initrd: unpacking it costs the host nothing, reading a disk takes seconds."""
+    archive = cpio.Archive()
+    for folder, prefix in ((lab, "lab"), (job.kernel_view(), "lab/kernels")):
+        for path in sorted(folder.rglob("*")):
+            name = f"{prefix}/{path.relative_to(folder)}"
+            if path.is_dir():
+                archive.folder(name)
+            else:
+                archive.file(name, path.read_bytes(), path.stat().st_mode & 0o755)
+    return archive.bytes()
+
+
+def _write_files(job, lab, folder, disk):
+    initrd = images.host(job.isa, "fba").read_bytes() + _payload(job, lab)
+    (folder / "vmlinuz").write_bytes((Kernel(job.isa, "trixie").folder / "vmlinuz").read_bytes())
+    (folder / "initrd").write_bytes(initrd)
+    (folder / "append").write_bytes(_APPEND.encode() + b"\0")
+    (folder / "initrd-start").write_bytes(struct.pack(">I", INITRD_ADDRESS))
+    (folder / "initrd-size").write_bytes(struct.pack(">I", len(initrd)))
+    (folder / "linux.ins").write_text(
+        f"vmlinuz 0x00000000\nappend 0x{COMMAND_LINE_FIELD:08x}\ninitrd-start 0x{INITRD_START_FIELD:08x}\n"
+        f"initrd-size 0x{INITRD_SIZE_FIELD:08x}\ninitrd 0x{INITRD_ADDRESS:08x}\n")
+    (folder / "commands").write_text("ipl linux.ins\n")
+    (folder / "hercules.cnf").write_text(CONFIGURATION.format(storage=MAIN_STORAGE_MIB, disk=disk.name))
+
+
+async def boot(job, lab):
+    """Runs the host until its results are complete or its machine stops; its console goes to host.log."""
+    with tempfile.TemporaryDirectory(prefix="triarch-lab-") as name:
+        folder = pathlib.Path(name)
+        disk = folder / "results"
+        _write_files(job, lab, folder, disk)
+        reader = stream.Reader(disk, job.results)
+        log = job.results / "host.log"
+        with open(log, "wb") as output:
+            # Hercules ends when its stdin does, and not when its machine stops.
+            process = await spawn(["hercules", "-d", "-f", "hercules.cnf"], stdin=subprocess.PIPE, stdout=output,
+                                  stderr=subprocess.STDOUT, cwd=folder, env={"HERCULES_RC": "commands", "PATH": "/usr/bin"})
+            try:
+                while process.returncode is None and not reader.ended:
+                    stopped = any(word in log.read_bytes() for word in _STOPPED)
+                    reader.poll()
+                    if stopped:
+                        break
+                    await asyncio.sleep(0.2)
+            finally:
+                # Its own shutdown takes a second and buries the console's last lines.
+                await stop(process, grace=0)
+                reader.poll()
+    return process.returncode
+
+
+async def interact(job, lab):
+    """An interactive shell on the host."""
+    raise LabError("no interactive shell on s390x yet; use --run")
