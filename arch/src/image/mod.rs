@@ -84,6 +84,16 @@ impl Contents for [u8] {
     }
 }
 
+impl<T: Contents + ?Sized> Contents for &T {
+    fn len(&self) -> u64 {
+        (**self).len()
+    }
+
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        (**self).read_exact_at(offset, buf)
+    }
+}
+
 /// What kind of kernel it is, with what its header says, as far as a plan needs it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]

@@ -155,7 +155,7 @@ mod tests {
     }
 
     fn unpack(file: &[u8]) -> Result<Option<Vec<u8>>, String> {
-        Packing::detect(file).unwrap().unpack(file)
+        Packing::detect(&file).unwrap().unpack(&file)
     }
 
     #[test]
