@@ -1,3 +1,14 @@
 //! Triarch: the VM builder, the machine, and the command line.
 
+pub mod builder;
+pub mod cli;
+pub mod console;
+pub mod loader;
+pub mod machine;
+pub mod memory;
+pub mod platform;
+pub mod stats;
+pub mod vcpu;
+pub mod wake;
+
 pub use triarch_arch::Isa;

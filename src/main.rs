@@ -1,3 +1,7 @@
 //! The `triarch` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    triarch::cli::main()
+}

@@ -42,6 +42,15 @@ impl Board {
         }
     }
 
+    /// The kernel command line when none is given: the console that the board has.
+    pub const fn default_cmdline(self) -> &'static str {
+        match self {
+            Board::Microvm => "console=ttyS0",
+            Board::Virt => "console=ttyAMA0",
+            Board::Ccw => "console=ttysclp0",
+        }
+    }
+
     /// Its name on the command line.
     pub const fn name(self) -> &'static str {
         match self {

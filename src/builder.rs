@@ -1,0 +1,198 @@
+//! The VM builder: carries out a plan.
+
+// Until the boards' devices are plugged in below.
+#![allow(dead_code, unreachable_code, unused_variables)]
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use triarch_arch::hv::{Interrupt, IrqRoute};
+use triarch_arch::kvm::{self, Host, Interrupts, VmConfig};
+use triarch_boards::{Attachment, DeviceKind, DeviceSlot, MachinePlan};
+use triarch_devices::{Bus, BusError, Device, Hook, Input, Line, Window};
+
+use crate::console::Console;
+use crate::loader::{self, BootFiles};
+use crate::machine::Machine;
+use crate::memory::{self, Pages};
+use crate::platform::Platform;
+use crate::stats::Stats;
+use crate::vcpu::{Gone, Reporter, VcpuThread};
+use crate::wake::Wake;
+
+/// Why a machine can't be built.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// KVM failed.
+    #[error(transparent)]
+    Kvm(#[from] kvm::Error),
+    /// There is no RAM.
+    #[error(transparent)]
+    Memory(#[from] memory::Error),
+    /// RAM can't be filled.
+    #[error(transparent)]
+    Load(#[from] loader::Error),
+    /// The plan's windows clash.
+    #[error("device {name} has no place")]
+    Bus {
+        /// The slot's name.
+        name: &'static str,
+        /// Why.
+        source: BusError,
+    },
+    /// The plan gives a device an attachment or interrupt that it can't have.
+    #[error("the plan of device {name} can't be carried out: {what}")]
+    Slot {
+        /// The slot's name.
+        name: &'static str,
+        /// Why.
+        what: &'static str,
+    },
+    /// A thread or a pipe can't be had.
+    #[error("can't start the machine's threads")]
+    Threads(#[source] std::io::Error),
+    /// A vCPU thread does not answer.
+    #[error(transparent)]
+    Gone(#[from] Gone),
+}
+
+/// All that goes into a machine besides its plan.
+pub struct Parts<'a> {
+    /// The files that it boots from.
+    pub files: &'a BootFiles,
+    /// The pages that its RAM is made of.
+    pub pages: Pages,
+    /// The host's end of its console.
+    pub console: &'a Console,
+    /// Where it counts.
+    pub stats: Arc<Stats>,
+}
+
+/// Builds the machine of `plan`, with its vCPUs paused at the first instruction.
+pub fn build(host: &Host, plan: &MachinePlan, parts: &Parts<'_>) -> Result<Machine, Error> {
+    let config = VmConfig {
+        irqchip: plan.irqchip,
+        cpu_model: plan.cpu_model.clone(),
+        cpus: plan.cpus,
+        address_limit: address_limit(plan),
+    };
+    let mut vm = host.create_vm(config)?;
+    let ram = memory::allocate(&plan.ram, parts.pages)?;
+    vm.set_ram(&ram)?;
+    let vcpus = (0..plan.cpus).map(|index| vm.create_vcpu(index)).collect::<kvm::Result<Vec<_>>>()?;
+    vm.finish()?;
+    loader::load(&ram, &plan.segments, parts.files)?;
+
+    let wake = Arc::new(Wake::new().map_err(Error::Threads)?);
+    let mut devices = DeviceBuilder {
+        interrupts: vm.interrupts(),
+        console: parts.console,
+        wake: wake.clone(),
+        platform: Platform { mmio: Bus::default(), pio: Bus::default() },
+        input: None,
+    };
+    plan.slots.iter().try_for_each(|slot| devices.add(slot))?;
+    let DeviceBuilder { platform, input, .. } = devices;
+
+    let platform = Arc::new(platform);
+    let (reporter, reports) = Reporter::new(wake.clone());
+    let spawn = |vcpu| VcpuThread::spawn(vcpu, platform.clone(), reporter.clone(), parts.stats.clone());
+    let vcpus = vcpus.into_iter().map(spawn).collect::<Result<Vec<_>, _>>().map_err(Error::Threads)?;
+    if let (Some(boot), Some(state)) = (vcpus.first(), &plan.boot_vcpu) {
+        boot.restore(state.clone())??;
+    }
+    Ok(Machine { vcpus, reports, wake, input, ram, _vm: vm })
+}
+
+/// One more than the highest guest-physical address of a plan.
+fn address_limit(plan: &MachinePlan) -> u64 {
+    let ram = plan.ram.iter().map(|range| range.base.saturating_add(range.size));
+    let slots = plan.slots.iter().filter_map(|slot| match slot.at {
+        Attachment::Mmio { base, size } => Some(base.saturating_add(size)),
+        Attachment::Pio { .. } | Attachment::ServiceCall => None,
+    });
+    ram.chain(slots).max().unwrap_or(0)
+}
+
+/// Sends an interrupt; that the host fails to is nothing that a device or the guest can do anything about.
+fn send(interrupts: &Interrupts, interrupt: Interrupt) {
+    if let Err(error) = interrupts.send(interrupt) {
+        tracing::error!("{interrupt:?} is lost: {error}");
+    }
+}
+
+/// Makes devices of slots.
+struct DeviceBuilder<'a> {
+    interrupts: Interrupts,
+    console: &'a Console,
+    wake: Arc<Wake>,
+    platform: Platform,
+    input: Option<Arc<Mutex<dyn Input>>>,
+}
+
+impl DeviceBuilder<'_> {
+    fn add(&mut self, slot: &DeviceSlot) -> Result<(), Error> {
+        let missing = Err(Error::Slot { name: slot.name, what: "the device is not there yet" });
+        let device: Arc<Mutex<dyn Device>> = match slot.kind {
+            DeviceKind::Uart16550 => return missing,
+            DeviceKind::Pl011 => return missing,
+            DeviceKind::I8042 => return missing,
+            DeviceKind::AcpiPower => return missing,
+            DeviceKind::Pl031 => return missing,
+            DeviceKind::Ioapic => return missing,
+            DeviceKind::Sclp => return missing,
+        };
+        let (bus, window) = match slot.at {
+            Attachment::Mmio { base, size } => (&mut self.platform.mmio, Window { base, size }),
+            Attachment::Pio { base, size } => {
+                (&mut self.platform.pio, Window { base: base.into(), size: size.into() })
+            }
+            Attachment::ServiceCall => {
+                return Err(Error::Slot { name: slot.name, what: "it needs a window on a bus" });
+            }
+        };
+        bus.insert(window, device).map_err(|source| Error::Bus { name: slot.name, source })
+    }
+
+    fn console_device<D: Device + Input + 'static>(&mut self, device: D) -> Arc<Mutex<dyn Device>> {
+        let device = Arc::new(Mutex::new(device));
+        self.input = Some(device.clone());
+        device
+    }
+
+    /// Tells the control thread that a device has room for input again.
+    fn drained(&self) -> Hook {
+        let wake = self.wake.clone();
+        Box::new(move || wake.wake())
+    }
+
+    fn line(&self, slot: &DeviceSlot) -> Result<Arc<dyn Line>, Error> {
+        let Some(IrqRoute::Pin { pin }) = slot.irq else {
+            return Err(Error::Slot { name: slot.name, what: "it needs a pin" });
+        };
+        Ok(Arc::new(KernelLine { interrupts: self.interrupts.clone(), pin, level: AtomicBool::new(false) }))
+    }
+}
+
+/// Seconds since the epoch.
+fn wall_clock() -> u64 {
+    // A host whose clock is before 1970 gets a guest at 1970.
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// A line into the kernel's interrupt controller.
+struct KernelLine {
+    interrupts: Interrupts,
+    pin: u32,
+    level: AtomicBool,
+}
+
+impl Line for KernelLine {
+    fn set(&self, asserted: bool) {
+        // The device's lock orders the changes; only a real change is worth a system call.
+        if self.level.swap(asserted, Ordering::AcqRel) != asserted {
+            send(&self.interrupts, Interrupt::Line { pin: self.pin, asserted });
+        }
+    }
+}

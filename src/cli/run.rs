@@ -1,0 +1,125 @@
+//! `triarch run`.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+use triarch_arch::Isa;
+use triarch_arch::kvm::{self, Host, install_kick_handler};
+
+use super::machine_args::MachineArgs;
+use crate::builder::{self, Parts};
+use crate::console::{Console, SerialSpec};
+use crate::machine::{Outcome, Signals};
+use crate::stats::{ExitCounts, Stats};
+
+/// Exit statuses, printed by `--help`.
+const EXIT_STATUS: &str = "\
+Exit status:
+  0    the guest powered off
+  1    the host failed, or the input can't be used
+  2    the command line is wrong
+  3    the guest crashed (triple fault, disabled wait, an instruction that can't be emulated)
+  4    the guest asked for a reset, with --on-reset exit
+  5    the user quit (Ctrl-A X)
+  128+N  signal N ended it
+
+Keys on a terminal: Ctrl-A X quits, Ctrl-A Ctrl-A sends Ctrl-A, Ctrl-A C is reserved.";
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_STATUS)]
+pub(super) struct RunArgs {
+    #[command(flatten)]
+    machine: MachineArgs,
+
+    /// Where the guest's console goes: stdio, file=PATH, pty, socket=PATH, none
+    #[arg(long, value_name = "WHERE", default_value = "stdio")]
+    serial: SerialSpec,
+
+    /// What a guest's reset does: start it again in place, or end with status 4
+    #[arg(long, value_name = "WHAT", default_value = "reboot")]
+    on_reset: OnReset,
+
+    /// Write counters as JSON to a file at the end
+    #[arg(long, value_name = "FILE")]
+    stats: Option<PathBuf>,
+
+    /// KVM's device node
+    #[arg(long, value_name = "PATH", default_value = kvm::DEVICE)]
+    kvm: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum OnReset {
+    Reboot,
+    Exit,
+}
+
+/// Boots a guest and stays until it ends.
+pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
+    if args.machine.kernel.is_none() {
+        bail!("--kernel FILE is needed: there is nothing else to boot from");
+    }
+    let files = args.machine.open_files()?;
+    let spec = args.machine.spec(Isa::HOST, &files);
+    let host = Host::open(&args.kvm).with_context(|| hint(&args.kvm))?;
+    let caps = host.caps()?;
+    // What can be refused is refused before a terminal or a file is touched.
+    let mut plan = triarch_boards::plan(&spec, &caps)?;
+
+    let signals = Signals::catch()?;
+    install_kick_handler().context("can't install a signal handler")?;
+    let mut console = Console::open(&args.serial)?;
+    let stats = Arc::new(Stats::default());
+    let outcome = loop {
+        let parts =
+            Parts { files: &files, pages: args.machine.pages(), console: &console, stats: stats.clone() };
+        let mut machine = builder::build(&host, &plan, &parts)?;
+        let outcome = machine.run(&mut console, &signals)?;
+        console.set_closing(true);
+        drop(machine);
+        console.set_closing(false);
+        if outcome != Outcome::Reset || args.on_reset == OnReset::Exit {
+            break outcome;
+        }
+        // Planned again: a plan holds entropy for the guest, which no two boots may share.
+        plan = triarch_boards::plan(&spec, &caps)?;
+    };
+    drop(console);
+    if let Some(path) = &args.stats {
+        write_stats(path, &stats).with_context(|| format!("--stats: can't write {path:?}"))?;
+    }
+    Ok(status(outcome))
+}
+
+fn hint(path: &Path) -> String {
+    format!("no KVM at {path:?} (`triarch check` tells more)")
+}
+
+fn status(outcome: Outcome) -> ExitCode {
+    ExitCode::from(match outcome {
+        Outcome::PowerOff => 0,
+        Outcome::Crash(reason) => {
+            eprintln!("triarch: the guest crashed: {reason}");
+            3
+        }
+        Outcome::Reset => 4,
+        Outcome::Quit => 5,
+        Outcome::Signal(signal) => u8::try_from(128 + signal).unwrap_or(u8::MAX),
+    })
+}
+
+/// The file that `--stats` writes.
+#[derive(Debug, Serialize)]
+struct StatsFile {
+    exits: ExitCounts,
+}
+
+fn write_stats(path: &Path, stats: &Stats) -> anyhow::Result<()> {
+    Ok(serde_json::to_writer_pretty(File::create(path)?, &StatsFile { exits: stats.exits() })?)
+}

@@ -1,0 +1,331 @@
+//! The host's end of the guest's console.
+
+mod output;
+mod terminal;
+
+pub use terminal::restore_terminal;
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+use output::Output;
+use terminal::{Escape, RawMode, Typed};
+
+/// Where the guest's console goes, as `--serial` names it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum SerialSpec {
+    /// Standard input and output; a terminal is put in raw mode.
+    #[default]
+    Stdio,
+    /// Output to a file, which is created or emptied; no input.
+    File(PathBuf),
+    /// A new pseudo-terminal, whose name is printed.
+    Pty,
+    /// A Unix socket that one client at a time may connect to.
+    Socket(PathBuf),
+    /// Nowhere.
+    None,
+}
+
+impl FromStr for SerialSpec {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let path = |path: &str| match path {
+            "" => Err(format!("'{text}' names no path")),
+            path => Ok(PathBuf::from(path)),
+        };
+        match text.split_once('=').map_or((text, None), |(kind, rest)| (kind, Some(rest))) {
+            ("stdio", None) => Ok(SerialSpec::Stdio),
+            ("pty", None) => Ok(SerialSpec::Pty),
+            ("none", None) => Ok(SerialSpec::None),
+            ("file", Some(rest)) => path(rest).map(SerialSpec::File),
+            ("socket", Some(rest)) => path(rest).map(SerialSpec::Socket),
+            _ => Err(format!("'{text}' is none of stdio, file=PATH, pty, socket=PATH, none")),
+        }
+    }
+}
+
+/// Why a console can't be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file can't be created.
+    #[error("--serial: can't create {path:?}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The socket can't be listened on.
+    #[error("--serial: can't listen on {path:?}")]
+    Socket {
+        /// Its path.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// No pseudo-terminal can be had.
+    #[error("--serial: can't get a pseudo-terminal")]
+    Pty(#[source] io::Error),
+    /// The terminal can't be put in raw mode.
+    #[error("--serial: can't set up the terminal")]
+    Terminal(#[source] io::Error),
+}
+
+/// What came of looking for input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Received {
+    /// Bytes for the guest, none perhaps.
+    Bytes(Vec<u8>),
+    /// The user asked to quit (Ctrl-A X).
+    Quit,
+}
+
+/// The most bytes taken from the host at a time.
+const CHUNK: usize = 256;
+
+/// The host's end of a console. It outlives reboots of the guest.
+#[derive(Debug)]
+pub struct Console {
+    output: Arc<Output>,
+    input: Input,
+    /// Restores the terminal when the console goes.
+    _raw: Option<RawMode>,
+}
+
+#[derive(Debug)]
+enum Input {
+    None,
+    /// Standard input; with an escape key when it is a terminal.
+    Stdin(Option<Escape>),
+    /// The master of a pseudo-terminal. The slave is held open, so that the master never reads end-of-file.
+    Pty {
+        master: Arc<OwnedFd>,
+        _slave: OwnedFd,
+    },
+    Socket {
+        listener: UnixListener,
+        client: Option<Arc<OwnedFd>>,
+        path: PathBuf,
+    },
+}
+
+impl Console {
+    /// Sets up the host's end of a console.
+    pub fn open(spec: &SerialSpec) -> Result<Self, Error> {
+        match spec {
+            SerialSpec::None => {
+                Ok(Console { output: Arc::new(Output::null()), input: Input::None, _raw: None })
+            }
+            SerialSpec::Stdio => Self::stdio(),
+            SerialSpec::File(path) => {
+                let file = File::create(path).map_err(|source| Error::File { path: path.clone(), source })?;
+                Ok(Console { output: Arc::new(Output::patient(file.into())), input: Input::None, _raw: None })
+            }
+            SerialSpec::Pty => Self::pty().map_err(|error| Error::Pty(error.into())),
+            SerialSpec::Socket(path) => {
+                Self::socket(path).map_err(|source| Error::Socket { path: path.clone(), source })
+            }
+        }
+    }
+
+    fn stdio() -> Result<Self, Error> {
+        let raw = RawMode::enter().map_err(Error::Terminal)?;
+        let stdout = io::stdout().as_fd().try_clone_to_owned().map_err(Error::Terminal)?;
+        let escape = raw.is_some().then(Escape::default);
+        Ok(Console { output: Arc::new(Output::patient(stdout)), input: Input::Stdin(escape), _raw: raw })
+    }
+
+    fn pty() -> Result<Self, rustix::io::Errno> {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
+        grantpt(&master)?;
+        unlockpt(&master)?;
+        let name = ptsname(&master, Vec::new())?;
+        let slave = rustix::fs::open(
+            name.as_c_str(),
+            rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY | rustix::fs::OFlags::CLOEXEC,
+            rustix::fs::Mode::empty(),
+        )?;
+        terminal::make_raw(slave.as_fd())?;
+        eprintln!("triarch: the console is {}", name.to_string_lossy());
+        let master = Arc::new(master);
+        let output = Arc::new(Output::impatient(Some(master.clone())));
+        Ok(Console { output, input: Input::Pty { master, _slave: slave }, _raw: None })
+    }
+
+    fn socket(path: &Path) -> io::Result<Self> {
+        // A socket that a crashed run left is in the way; anything else under that name is not ours to remove.
+        match fs::symlink_metadata(path) {
+            Ok(meta)
+                if meta.file_type().is_socket() && std::os::unix::net::UnixStream::connect(path).is_err() =>
+            {
+                fs::remove_file(path)?;
+            }
+            _ => {}
+        }
+        let listener = UnixListener::bind(path)?;
+        listener.set_nonblocking(true)?;
+        let input = Input::Socket { listener, client: None, path: path.to_owned() };
+        Ok(Console { output: Arc::new(Output::impatient(None)), input, _raw: None })
+    }
+
+    /// A sink for the guest's device.
+    pub fn sink(&self) -> Box<dyn triarch_devices::Sink> {
+        Box::new(output::OutputSink::new(self.output.clone()))
+    }
+
+    /// While set, output that can't be written at once is dropped: no vCPU thread may be held up while it is to end.
+    pub fn set_closing(&self, closing: bool) {
+        self.output.set_closing(closing);
+    }
+
+    /// The descriptor that tells of input, if there can be any.
+    pub fn input_fd(&self) -> Option<BorrowedFd<'_>> {
+        match &self.input {
+            Input::None => None,
+            Input::Stdin(_) => Some(rustix::stdio::stdin()),
+            Input::Pty { master, .. } => Some(master.as_fd()),
+            Input::Socket { client: Some(client), .. } => Some(client.as_fd()),
+            Input::Socket { listener, client: None, .. } => Some(listener.as_fd()),
+        }
+    }
+
+    /// Takes what there is, after [`Console::input_fd`] was found readable.
+    pub fn receive(&mut self) -> Received {
+        if let Input::Socket { listener, client: client @ None, .. } = &mut self.input {
+            // A client that gave up meanwhile is no concern of ours.
+            if let Ok((stream, _)) = listener.accept() {
+                let stream = Arc::new(OwnedFd::from(stream));
+                self.output.set_peer(Some(stream.clone()));
+                *client = Some(stream);
+            }
+            return Received::Bytes(Vec::new());
+        }
+        let Some(fd) = self.input_fd() else { return Received::Bytes(Vec::new()) };
+        let mut buf = [0; CHUNK];
+        let bytes = match rustix::io::read(fd, &mut buf) {
+            Ok(0) => return self.hang_up(),
+            Ok(n) => &buf[..n],
+            Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => return Received::Bytes(Vec::new()),
+            Err(_) => return self.hang_up(),
+        };
+        match &mut self.input {
+            Input::Stdin(Some(escape)) => match escape.filter(bytes) {
+                Typed::Bytes(bytes) => Received::Bytes(bytes),
+                Typed::Quit => Received::Quit,
+            },
+            _ => Received::Bytes(bytes.to_vec()),
+        }
+    }
+
+    /// The input ended: standard input for good, a socket until the next client.
+    fn hang_up(&mut self) -> Received {
+        match &mut self.input {
+            Input::Socket { client, .. } => {
+                self.output.set_peer(None);
+                *client = None;
+            }
+            input => *input = Input::None,
+        }
+        Received::Bytes(Vec::new())
+    }
+}
+
+impl Drop for Console {
+    fn drop(&mut self) {
+        if let Input::Socket { path, .. } = &self.input
+            && let Err(error) = fs::remove_file(path)
+        {
+            tracing::warn!("can't remove {path:?}: {error}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[test]
+    fn specs_are_parsed_or_told_off() {
+        assert_eq!("stdio".parse(), Ok(SerialSpec::Stdio));
+        assert_eq!("file=/tmp/a=b".parse(), Ok(SerialSpec::File("/tmp/a=b".into())));
+        assert_eq!("socket=x".parse(), Ok(SerialSpec::Socket("x".into())));
+        for bad in ["", "file", "file=", "socket=", "stdio=1", "tcp=:1"] {
+            assert!(bad.parse::<SerialSpec>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_socket_serves_one_client_after_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("console");
+        let mut console = Console::open(&SerialSpec::Socket(path.clone())).unwrap();
+        let mut sink = console.sink();
+        sink.put(b"nobody hears this");
+        for round in 0..2u8 {
+            let mut client = UnixStream::connect(&path).unwrap();
+            assert_eq!(console.receive(), Received::Bytes(vec![]));
+            client.write_all(&[round]).unwrap();
+            assert_eq!(console.receive(), Received::Bytes(vec![round]));
+            sink.put(b"hello");
+            let mut heard = [0; 5];
+            client.read_exact(&mut heard).unwrap();
+            assert_eq!(&heard, b"hello");
+            drop(client);
+            assert_eq!(console.receive(), Received::Bytes(vec![]));
+        }
+        assert!(Console::open(&SerialSpec::Socket(path.clone())).is_err(), "a live socket is not taken over");
+        drop(console);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_stale_socket_is_replaced_and_a_file_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("stale");
+        drop(UnixListener::bind(&path).unwrap());
+        drop(Console::open(&SerialSpec::Socket(path)).unwrap());
+        let file = dir.path().join("file");
+        fs::write(&file, "precious").unwrap();
+        assert!(matches!(Console::open(&SerialSpec::Socket(file.clone())), Err(Error::Socket { .. })));
+        assert_eq!(fs::read(&file).unwrap(), b"precious");
+    }
+
+    #[test]
+    fn a_file_gets_the_output() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let console = Console::open(&SerialSpec::File(path.clone())).unwrap();
+        console.sink().put(b"one ");
+        console.sink().put(b"two");
+        assert_eq!(fs::read(path).unwrap(), b"one two");
+        assert!(console.input_fd().is_none());
+    }
+
+    #[test]
+    fn a_full_peer_costs_output_and_not_time_without_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("console");
+        let mut console = Console::open(&SerialSpec::Socket(path.clone())).unwrap();
+        let _client = UnixStream::connect(&path).unwrap();
+        console.receive();
+        let mut sink = console.sink();
+        let start = std::time::Instant::now();
+        for _ in 0..4096 {
+            sink.put(&[b'x'; 1024]);
+        }
+        assert!(start.elapsed() < std::time::Duration::from_secs(5));
+    }
+}

@@ -1,0 +1,135 @@
+//! Guest RAM: one shared memfd, a mapping for each range of the plan.
+
+use std::io;
+use std::sync::Arc;
+
+use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
+use triarch_arch::GuestRam;
+use triarch_boards::RamRange;
+use vm_memory::mmap::{FromRangesError, MmapRegionError};
+use vm_memory::{FileOffset, GuestAddress};
+
+/// The pages that RAM is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Pages {
+    /// The host's ordinary pages, taken as the guest touches them.
+    #[default]
+    Normal,
+    /// Pages of 1 MiB (s390x) from the host's pool.
+    Huge1M,
+    /// Pages of 2 MiB from the host's pool.
+    Huge2M,
+    /// Pages of 1 GiB from the host's pool.
+    Huge1G,
+}
+
+impl Pages {
+    /// Size of such a page in bytes; 1 for ordinary pages, which ask for no alignment that RAM does not have anyway.
+    pub const fn size(self) -> u64 {
+        match self {
+            Pages::Normal => 1,
+            Pages::Huge1M => 1 << 20,
+            Pages::Huge2M => 2 << 20,
+            Pages::Huge1G => 1 << 30,
+        }
+    }
+
+    const fn flags(self) -> MemfdFlags {
+        match self {
+            Pages::Normal => MemfdFlags::empty(),
+            Pages::Huge1M => MemfdFlags::HUGETLB.union(MemfdFlags::HUGE_1MB),
+            Pages::Huge2M => MemfdFlags::HUGETLB.union(MemfdFlags::HUGE_2MB),
+            Pages::Huge1G => MemfdFlags::HUGETLB.union(MemfdFlags::HUGE_1GB),
+        }
+    }
+}
+
+/// Why there is no RAM.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The memfd can't be made.
+    #[error("can't get {bytes} bytes of shared memory for the guest's RAM{}", hint(*pages))]
+    Allocate {
+        /// Size in bytes.
+        bytes: u64,
+        /// The pages asked for.
+        pages: Pages,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The size is no multiple of the page size.
+    #[error(
+        "--memory is no multiple of the huge page size, {page} bytes, in the range of {size} bytes at {base:#x}"
+    )]
+    Unaligned {
+        /// Guest-physical address of the range.
+        base: u64,
+        /// Its size in bytes.
+        size: u64,
+        /// The page size in bytes.
+        page: u64,
+    },
+    /// The host can't address that much.
+    #[error("this host can't map {0} bytes")]
+    TooLarge(u64),
+    /// The memfd can't be mapped.
+    #[error("can't map the guest's RAM{}", hint(*.0))]
+    Map(Pages, #[source] MmapRegionError),
+    /// The plan's ranges don't make an address space.
+    #[error("can't lay out the guest's RAM")]
+    Layout(#[source] FromRangesError),
+}
+
+const fn hint(pages: Pages) -> &'static str {
+    match pages {
+        Pages::Normal => "",
+        _ => " (are there enough huge pages of that size? see /sys/kernel/mm/hugepages)",
+    }
+}
+
+/// Makes RAM for `ranges`, zeroed and shared, so that device processes can map it too.
+pub fn allocate(ranges: &[RamRange], pages: Pages) -> Result<GuestRam, Error> {
+    let bytes = ranges.iter().map(|range| range.size).sum();
+    if let Some(range) = ranges.iter().find(|range| !range.size.is_multiple_of(pages.size())) {
+        return Err(Error::Unaligned { base: range.base, size: range.size, page: pages.size() });
+    }
+    let allocate = |error: rustix::io::Errno| Error::Allocate { bytes, pages, source: error.into() };
+    let memfd = memfd_create("triarch-ram", MemfdFlags::CLOEXEC | pages.flags()).map_err(allocate)?;
+    ftruncate(&memfd, bytes).map_err(allocate)?;
+    let file = Arc::new(std::fs::File::from(memfd));
+    let mut offset = 0;
+    let mut regions = Vec::with_capacity(ranges.len());
+    for range in ranges {
+        let size = usize::try_from(range.size).map_err(|_| Error::TooLarge(range.size))?;
+        let part = FileOffset::from_arc(file.clone(), offset);
+        regions.push((GuestAddress(range.base), size, Some(part)));
+        offset += range.size;
+    }
+    GuestRam::from_ranges_with_files(&regions).map_err(|error| match error {
+        FromRangesError::MmapRegion(error) => Error::Map(pages, error),
+        error => Error::Layout(error),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use vm_memory::Bytes;
+
+    use super::*;
+
+    #[test]
+    fn ranges_are_apart_and_zero() {
+        let ranges = [RamRange { base: 0, size: 1 << 20 }, RamRange { base: 1 << 32, size: 2 << 20 }];
+        let ram = allocate(&ranges, Pages::Normal).unwrap();
+        ram.write_obj(7u8, GuestAddress((1 << 32) + 5)).unwrap();
+        assert_eq!(ram.read_obj::<u8>(GuestAddress(5)).unwrap(), 0);
+        assert_eq!(ram.read_obj::<u8>(GuestAddress((1 << 32) + 5)).unwrap(), 7);
+        assert!(ram.read_obj::<u8>(GuestAddress(1 << 20)).is_err());
+    }
+
+    #[test]
+    fn a_range_that_huge_pages_do_not_fill_is_refused() {
+        let ranges = [RamRange { base: 0, size: 3 << 20 }];
+        assert!(matches!(allocate(&ranges, Pages::Huge2M), Err(Error::Unaligned { page: 0x20_0000, .. })));
+    }
+}
