@@ -1,9 +1,8 @@
 //! `triarch check`.
 
-use std::fmt::Write;
+use std::fmt::Write as _;
 use std::io;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use clap::Args;
 use serde::Serialize;
@@ -45,11 +44,12 @@ struct Report {
 }
 
 /// Looks at the host and tells.
-pub(super) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
+pub(super) fn check(args: &CheckArgs, out: &mut dyn io::Write) -> anyhow::Result<u8> {
     let report = look(args);
-    super::print(&if args.json { serde_json::to_string_pretty(&report)? + "\n" } else { text(&report)? })?;
+    let text = if args.json { serde_json::to_string_pretty(&report)? + "\n" } else { text(&report)? };
+    super::print(out, &text)?;
     let fine = if args.stock { report.stock_kernels } else { report.guests };
-    Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if fine { 0 } else { super::STATUS_FAILURE })
 }
 
 fn look(args: &CheckArgs) -> Report {

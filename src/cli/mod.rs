@@ -5,6 +5,7 @@ mod machine_args;
 mod plan;
 mod run;
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -33,36 +34,48 @@ enum Command {
     Check(check::CheckArgs),
 }
 
-/// Runs the command that the arguments name.
+/// The command: runs it with the process's arguments.
 pub fn main() -> ExitCode {
     let default_hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         restore_terminal();
         default_hook(info);
     }));
-    let cli = Cli::parse();
     tracing_subscriber::fmt()
         .with_writer(io::stderr)
         .with_target(false)
         .without_time()
         .with_ansi(false)
         .init();
-    let done = match &cli.command {
-        Command::Run(args) => run::run(args),
-        Command::Plan(args) => plan::plan(args),
-        Command::Check(args) => check::check(args),
-    };
+    let status = execute(std::env::args_os(), &mut io::stdout());
     restore_terminal();
-    done.unwrap_or_else(|error| {
-        // One line a cause would hide what belongs together: "can't read kernel "x": No such file or directory".
+    ExitCode::from(status.unwrap_or_else(|error| {
         eprintln!("triarch: {error:#}");
-        ExitCode::from(STATUS_FAILURE)
-    })
+        STATUS_FAILURE
+    }))
 }
 
-/// Prints to standard output. A reader that has gone, as with `| head`, is no failure.
-fn print(text: &str) -> anyhow::Result<()> {
-    match io::stdout().write_all(text.as_bytes()) {
+/// Carries out a command line (the program's name first). What it prints goes to `out`, but for a guest's console. Returns
+/// the exit status; an error is one of status 1.
+pub fn execute(args: impl IntoIterator<Item = OsString>, out: &mut dyn Write) -> anyhow::Result<u8> {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(told) => {
+            // Help and version go to standard output, errors to standard error; clap knows which is which.
+            told.print()?;
+            return Ok(u8::try_from(told.exit_code()).unwrap_or(STATUS_FAILURE));
+        }
+    };
+    match &cli.command {
+        Command::Run(args) => run::run(args),
+        Command::Plan(args) => plan::plan(args, out),
+        Command::Check(args) => check::check(args, out),
+    }
+}
+
+/// Prints. A reader that has gone, as with `| head`, is no failure.
+fn print(out: &mut dyn Write, text: &str) -> anyhow::Result<()> {
+    match out.write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
     }

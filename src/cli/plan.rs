@@ -1,7 +1,7 @@
 //! `triarch plan`.
 
-use std::fmt::Write;
-use std::process::ExitCode;
+use std::fmt::Write as _;
+use std::io;
 
 use clap::Args;
 use serde_json::Value;
@@ -27,7 +27,7 @@ pub(super) struct PlanArgs {
 }
 
 /// Prints a plan, for a typical host of the ISA.
-pub(super) fn plan(args: &PlanArgs) -> anyhow::Result<ExitCode> {
+pub(super) fn plan(args: &PlanArgs, out: &mut dyn io::Write) -> anyhow::Result<u8> {
     let files = args.machine.open_files()?;
     let isa = args
         .isa
@@ -36,8 +36,8 @@ pub(super) fn plan(args: &PlanArgs) -> anyhow::Result<ExitCode> {
         .unwrap_or(Isa::HOST);
     let plan = triarch_boards::plan(&args.machine.spec(isa, &files), &HostCaps::typical(isa))?;
     let text = if args.json { serde_json::to_string_pretty(&plan)? + "\n" } else { text(&plan)? };
-    super::print(&text)?;
-    Ok(ExitCode::SUCCESS)
+    super::print(out, &text)?;
+    Ok(0)
 }
 
 /// A plan for people.

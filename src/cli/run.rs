@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
@@ -61,7 +60,7 @@ enum OnReset {
 }
 
 /// Boots a guest and stays until it ends.
-pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &RunArgs) -> anyhow::Result<u8> {
     if args.machine.kernel.is_none() {
         bail!("--kernel FILE is needed: there is nothing else to boot from");
     }
@@ -101,8 +100,8 @@ fn hint(path: &Path) -> String {
     format!("no KVM at {path:?} (`triarch check` tells more)")
 }
 
-fn status(outcome: Outcome) -> ExitCode {
-    ExitCode::from(match outcome {
+fn status(outcome: Outcome) -> u8 {
+    match outcome {
         Outcome::PowerOff => 0,
         Outcome::Crash(reason) => {
             eprintln!("triarch: the guest crashed: {reason}");
@@ -111,7 +110,7 @@ fn status(outcome: Outcome) -> ExitCode {
         Outcome::Reset => 4,
         Outcome::Quit => 5,
         Outcome::Signal(signal) => u8::try_from(128 + signal).unwrap_or(u8::MAX),
-    })
+    }
 }
 
 /// The file that `--stats` writes.
