@@ -1,16 +1,12 @@
 //! The VM builder: carries out a plan.
 
-// Until the boards' devices are plugged in below.
-#![allow(dead_code, unreachable_code, unused_variables)]
-
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use triarch_arch::hv::{Interrupt, IrqRoute};
 use triarch_arch::kvm::{self, Host, Interrupts, VmConfig};
 use triarch_boards::{Attachment, DeviceKind, DeviceSlot, MachinePlan};
-use triarch_devices::{Bus, BusError, Device, Hook, Input, Line, Window};
+use triarch_devices::{AcpiPower, Bus, BusError, Device, Hook, I8042, Input, Line, Uart16550, Window};
 
 use crate::console::Console;
 use crate::loader::{self, BootFiles};
@@ -135,10 +131,12 @@ impl DeviceBuilder<'_> {
     fn add(&mut self, slot: &DeviceSlot) -> Result<(), Error> {
         let missing = Err(Error::Slot { name: slot.name, what: "the device is not there yet" });
         let device: Arc<Mutex<dyn Device>> = match slot.kind {
-            DeviceKind::Uart16550 => return missing,
+            DeviceKind::Uart16550 => {
+                self.console_device(Uart16550::new(self.line(slot)?, self.console.sink(), self.drained()))
+            }
             DeviceKind::Pl011 => return missing,
-            DeviceKind::I8042 => return missing,
-            DeviceKind::AcpiPower => return missing,
+            DeviceKind::I8042 => Arc::new(Mutex::new(I8042::new())),
+            DeviceKind::AcpiPower => Arc::new(Mutex::new(AcpiPower::new())),
             DeviceKind::Pl031 => return missing,
             DeviceKind::Ioapic => return missing,
             DeviceKind::Sclp => return missing,
@@ -173,12 +171,6 @@ impl DeviceBuilder<'_> {
         };
         Ok(Arc::new(KernelLine { interrupts: self.interrupts.clone(), pin, level: AtomicBool::new(false) }))
     }
-}
-
-/// Seconds since the epoch.
-fn wall_clock() -> u64 {
-    // A host whose clock is before 1970 gets a guest at 1970.
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// A line into the kernel's interrupt controller.

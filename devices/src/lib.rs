@@ -4,9 +4,15 @@
 //! it returns what the machine is to do.
 #![forbid(unsafe_code)]
 
+mod acpi_power;
 mod bus;
+mod i8042;
+mod uart16550;
 
+pub use acpi_power::AcpiPower;
 pub use bus::{Bus, BusError, Window};
+pub use i8042::I8042;
+pub use uart16550::Uart16550;
 
 /// A device whose registers lie on a bus.
 pub trait Device: Send {
@@ -54,4 +60,9 @@ pub trait Input: Send {
 
     /// Takes bytes, at most [`Input::room`] of them; returns how many were taken.
     fn take(&mut self, bytes: &[u8]) -> usize;
+}
+
+/// The offset of each byte of an access. No device reaches the end of the address space, where they stay.
+fn byte_offsets(offset: u64) -> impl Iterator<Item = u64> {
+    (0..).map(move |byte| offset.saturating_add(byte))
 }
