@@ -2,14 +2,17 @@
 
 import argparse
 import asyncio
+import contextlib
+import os
 import pathlib
 import shutil
 import signal
-import sys
 
+import batch
 import build
 import cache
 import run
+import scenarios
 from isas import ISAS
 from job import Job
 from processes import LabError, say
@@ -51,6 +54,7 @@ def _parser():
     parser.add_argument("--list", action="store_true", help="list scenarios and where they run")
     parser.add_argument("--triarch", metavar="PATH", help="the binary to test (default: built by ci/build-static)")
     parser.add_argument("--results", metavar="DIR", help="where results go (default: target/lab)")
+    parser.add_argument("--jobs", type=int, metavar="N", help="emulated hosts at a time (default: one a core)")
     parser.add_argument("--timeout", type=int, metavar="SECONDS",
                         help="limit for --run (default 600), or for all of an emulated host's scenarios")
     return parser
@@ -64,20 +68,73 @@ def _split(name):
     return ISAS[isa], variant
 
 
-def _adhoc(options, mode):
-    isa, variant = _split(options.isa)
-    names = tuple(options.kernels.split(",")) if options.kernels else \
-        ("trixie",) if isa.name == "s390x" else tuple(isa.kernels)
+def _check_kernels(isa, names):
     for name in names:
         if name not in isa.kernels:
             raise LabError(f"no kernel {name} for {isa.name}; there are {', '.join(isa.kernels)}")
-    results = pathlib.Path(options.results or TOP / "target/lab").absolute() / run.folder_name(isa, variant)
-    job = Job(isa, variant, mode, build.triarch(isa, options.triarch), results, names, script=options.run or "",
-              limit=options.timeout or 600)
-    with cache.locked(results.with_name(results.name + ".lock"), str(results)):
-        results.mkdir(exist_ok=True)
-        shutil.rmtree(results / "run", ignore_errors=True)
+    return tuple(names)
+
+
+def _results(options, isa, variant):
+    folder = pathlib.Path(options.results or TOP / "target/lab").absolute() / run.folder_name(isa, variant)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@contextlib.contextmanager
+def _owning(folders):
+    """Keeps two runs from writing into the same results."""
+    with contextlib.ExitStack() as stack:
+        for folder in folders:
+            stack.enter_context(cache.locked(folder.with_name(folder.name + ".lock"), str(folder)))
+        yield
+
+
+def _adhoc(options, mode):
+    """One host for one script, or for a person."""
+    isa, variant = _split(options.isa)
+    names = options.kernels.split(",") if options.kernels else ["trixie"] if isa.name == "s390x" else list(isa.kernels)
+    job = Job(isa, variant, mode, build.triarch(isa, options.triarch), _results(options, isa, variant),
+              _check_kernels(isa, names), script=options.run or "", limit=options.timeout or 600)
+    job.prepare()
+    with _owning([job.results]):
+        shutil.rmtree(job.results / "run", ignore_errors=True)
         return asyncio.run(_until_killed(run.shell(job) if mode == "shell" else run.commands(job)))
+
+
+def _scenarios(options):
+    """Scenarios on one host or on all."""
+    if options.isa == "all":
+        hosts = [(isa, variant) for isa in ISAS.values() for variant in isa.variants]
+        # The slowest first, so that the others fill the time beside it.
+        hosts.sort(key=lambda host: (-scenarios.SLOWNESS.get(host[0].name, 1), host[1]))
+    else:
+        hosts = [_split(options.isa)]
+    jobs, built = [], {}
+    for isa, variant in hosts:
+        chosen = scenarios.chosen(options.scenarios, run.host_name(isa, variant), wanted_alone=options.isa != "all")
+        if not chosen:
+            continue
+        if isa not in built:
+            built[isa] = build.triarch(isa, options.triarch)
+        kernels = dict.fromkeys(["trixie", *[name for scenario in chosen for name in scenario.kernels]])
+        job = Job(isa, variant, "batch", built[isa], _results(options, isa, variant), _check_kernels(isa, kernels),
+                  scenarios=tuple((scenario.name, scenario.limit(isa)) for scenario in chosen),
+                  whole_limit=options.timeout)
+        job.prepare()
+        jobs.append(job)
+    if options.triarch and len(built) > 1:
+        raise LabError("--triarch is a binary of one ISA; name that ISA")
+    if not jobs:
+        raise LabError("none of these scenarios runs there")
+    with _owning([job.results for job in jobs]):
+        return asyncio.run(_until_killed(batch.everything(jobs, options.jobs or os.cpu_count() or 1)))
+
+
+def _list():
+    for scenario in scenarios.everything().values():
+        print(f"{scenario.name:18}{' '.join(scenario.hosts)}\n{'':18}{scenario.about}")
+    return 0
 
 
 async def _until_killed(work):
@@ -94,13 +151,17 @@ def main(arguments):
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
+        if options.list:
+            return _list()
         if not options.isa:
             parser.error("which ISA? (ci/lab --help)")
         if options.run is not None:
+            if options.scenarios:
+                parser.error("either --run or scenarios")
             return _adhoc(options, "run")
-        if not options.scenarios:
+        if options.isa != "all" and not options.scenarios:
             return _adhoc(options, "shell")
-        raise LabError("scenarios are not there yet")
+        return _scenarios(options)
     except LabError as error:
         say(f"lab: {error}")
         return 1

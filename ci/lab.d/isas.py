@@ -3,7 +3,7 @@
 import dataclasses
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Isa:
     """An ISA of Triarch and Debian's and Rust's names for it."""
     name: str

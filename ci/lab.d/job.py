@@ -63,6 +63,12 @@ class Job:
         """The folder that becomes /lab/kernels."""
         return kernels.view(self.isa, self.kernels)
 
+    def prepare(self):
+        """Fetches and makes what `folder` and the emulator are going to find in the cache."""
+        self.kernel_view()
+        images.guest(self.isa)
+        images.host(self.isa, "fba" if self.isa.name == "s390x" else "9p")
+
     @contextlib.contextmanager
     def folder(self):
         """The folder that becomes /lab, for as long as the host runs."""

@@ -14,6 +14,11 @@ def folder_name(isa, variant):
     return f"{isa.name}-{variant}" if variant else isa.name
 
 
+def host_name(isa, variant):
+    """As on the command line: aarch64 or aarch64/gicv2."""
+    return f"{isa.name}/{variant}" if variant else isa.name
+
+
 def emulator(isa):
     """The module that emulates a host of the ISA."""
     return hercules if isa.name == "s390x" else qemu

@@ -1,0 +1,139 @@
+# What scenarios are made of. A scenario is a POSIX shell script that runs on an emulated host, starts guests with
+# triarch, and passes if it reaches its end: every step here that does not find what it expects fails the scenario.
+#
+# Given by the lab: ISA, VARIANT, APPEND (a guest's command line), OUT (files that the real machine gets to see), and
+# RUN (a folder for the scenario's own use). /lab has triarch, kernels/NAME/vmlinuz and initrd.img.
+
+KERNELS=/lab/kernels
+INITRD=/lab/initrd.img
+READY='triarch-guest: ready'
+
+say() {
+	echo "[$(cut -d' ' -f1 /proc/uptime)] $*"
+}
+
+# fail WORDS...: ends the scenario.
+fail() {
+	say "FAILED: $*"
+	exit 1
+}
+
+# check WHAT COMMAND...: the command must succeed.
+check() {
+	check_what=$1
+	shift
+	"$@" || fail "$check_what ($* -> status $?)"
+	say "ok: $check_what"
+}
+
+end_guests() {
+	for pid_file in "$RUN"/*.pid; do
+		[ -e "$pid_file" ] && [ ! -e "${pid_file%.pid}.status" ] && kill -9 "$(cat "$pid_file")" 2>/dev/null
+	done
+}
+trap end_guests EXIT
+trap 'exit 143' TERM
+
+# vm_start NAME ARG...: `triarch run ARG...` in the background, with its console in $OUT/console-NAME.log and its own
+# messages in $OUT/triarch-NAME.log.
+vm_start() {
+	vm=$1
+	shift
+	say "$vm: triarch run $*"
+	[ -e "$RUN/$vm.in" ] && fail "there is a guest $vm already"
+	mkfifo "$RUN/$vm.in" || fail "no fifo for $vm"
+	(
+		# Open for writing too, so that the console's input doesn't end between two lines.
+		triarch run "$@" <>"$RUN/$vm.in" >"$OUT/console-$vm.log" 2>"$OUT/triarch-$vm.log" &
+		echo $! >"$RUN/$vm.pid"
+		wait $!
+		echo $? >"$RUN/$vm.part"
+		mv "$RUN/$vm.part" "$RUN/$vm.status"
+	) &
+}
+
+# vm_boot NAME KERNEL ARG...: vm_start of a Debian kernel with the lab's initrd; KERNEL is a path below /lab/kernels.
+# MORE_APPEND is added to the guest's command line.
+vm_boot() {
+	vm=$1
+	kernel=$KERNELS/$2
+	shift 2
+	case " $* " in
+	*" --memory "*) ;;
+	*) set -- --memory 256M "$@" ;;
+	esac
+	vm_start "$vm" --kernel "$kernel" --initrd "$INITRD" --append "$APPEND${MORE_APPEND:+ $MORE_APPEND}" "$@"
+}
+
+# vm_count NAME PATTERN: how many console lines match.
+vm_count() {
+	grep -c -E -- "$2" "$OUT/console-$1.log" 2>/dev/null || true
+}
+
+# vm_wait NAME PATTERN [SECONDS [COUNT]]: until COUNT (1) lines of the console match.
+vm_wait() {
+	vm=$1 pattern=$2 count=${4:-1}
+	deadline=$(($(cut -d. -f1 /proc/uptime) + ${3:-600}))
+	while :; do
+		ended=
+		[ -e "$RUN/$vm.status" ] && ended=$(cat "$RUN/$vm.status")
+		found=$(vm_count "$vm" "$pattern")
+		[ "${found:-0}" -ge "$count" ] && break
+		[ -n "$ended" ] && fail "$vm ended with status $ended and said '$pattern' ${found:-0} times, not $count"
+		[ "$(cut -d. -f1 /proc/uptime)" -ge "$deadline" ] && fail "$vm did not say '$pattern' $count times in time"
+		sleep 0.3
+	done
+	say "$vm: said '$pattern'"
+}
+
+# vm_ready NAME [COUNT]: until the guest's init is up, for the COUNT'th time.
+vm_ready() {
+	vm_wait "$1" "^$READY" 600 "${2:-1}"
+	grep "^$READY" "$OUT/console-$1.log" | tail -1
+}
+
+# vm_fact NAME FACT: what the guest's init found: cpus, memory (KiB), machine or release.
+vm_fact() {
+	grep "^$READY" "$OUT/console-$1.log" | tail -1 | tr -d '\r' | tr ' ' '\n' | sed -n "s/^$2=//p" | sed 's/K$//'
+}
+
+# vm_type NAME TEXT: types a line into the console.
+vm_type() {
+	say "$1: typing: $2"
+	printf '%s\n' "$2" >"$RUN/$1.in" || fail "can't type into $1"
+}
+
+# vm_answers NAME: types a line whose answer is not among what was typed, so that an echo is no answer.
+vm_answers() {
+	number=$(($(cut -d. -f1 /proc/uptime) + 1000))
+	vm_type "$1" "echo \"<\$(($number * 7)) \$(hostname)>\""
+	vm_wait "$1" "<$((number * 7)) guest>" 120
+}
+
+# vm_status NAME EXPECTED [SECONDS]: until triarch has ended, with that exit status.
+vm_status() {
+	deadline=$(($(cut -d. -f1 /proc/uptime) + ${3:-120}))
+	until [ -e "$RUN/$1.status" ]; do
+		[ "$(cut -d. -f1 /proc/uptime)" -ge "$deadline" ] && fail "$1 did not end in time"
+		sleep 0.2
+	done
+	status=$(cat "$RUN/$1.status")
+	[ "$status" = "$2" ] || fail "$1 ended with status $status, not $2: $(tail -3 "$OUT/triarch-$1.log")"
+	say "ok: $1 ended with status $status"
+}
+
+# vm_poweroff NAME: the guest powers itself off and triarch says so.
+vm_poweroff() {
+	vm_type "$1" 'poweroff -f'
+	vm_status "$1" 0
+}
+
+# vm_try NAME KERNEL ARG...: boots, checks the facts of the machine, has a line answered, and powers off.
+vm_try() {
+	vm=$1
+	vm_boot "$@"
+	vm_ready "$vm"
+	check "the guest's machine is $ISA" test "$(vm_fact "$vm" machine)" = "$ISA"
+	vm_answers "$vm"
+	vm_poweroff "$vm"
+}
