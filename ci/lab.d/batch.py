@@ -104,7 +104,7 @@ async def everything(jobs, slots):
     await asyncio.gather(*[_job(job, limit, report) for job in jobs])
     table(results)
     failed = sum(not result.passed for result in results)
-    print(f"lab: {len(results) - failed} passed, {failed} failed in {time.monotonic() - began:.0f} s")
+    print(f"{time.monotonic() - began:.0f} s in all\nlab: {len(results) - failed} passed, {failed} failed")
     return 1 if failed or not results else 0
 
 
@@ -115,4 +115,3 @@ def table(results):
     for result in sorted(results, key=lambda r: hosts.index(r.host)):
         mark = result.words if result.passed else result.words.upper()
         print(f"{result.scenario:20}{result.host:16}{mark:12}{result.seconds:8.1f}")
-    print()
