@@ -1,12 +1,14 @@
 //! The VM builder: carries out a plan.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use triarch_arch::hv::{Interrupt, IrqRoute};
+use triarch_arch::hv::{Interrupt, IrqRoute, Irqchip};
 use triarch_arch::kvm::{self, Host, Interrupts, VmConfig};
 use triarch_boards::{Attachment, DeviceKind, DeviceSlot, MachinePlan};
-use triarch_devices::{AcpiPower, Bus, BusError, Device, Hook, I8042, Input, Line, Uart16550, Window};
+use triarch_devices::{
+    AcpiPower, Bus, BusError, Device, Hook, I8042, Input, Ioapic, Line, Uart16550, Window,
+};
 
 use crate::console::Console;
 use crate::loader::{self, BootFiles};
@@ -85,9 +87,12 @@ pub fn build(host: &Host, plan: &MachinePlan, parts: &Parts<'_>) -> Result<Machi
         interrupts: vm.interrupts(),
         console: parts.console,
         wake: wake.clone(),
-        platform: Platform { mmio: Bus::default(), pio: Bus::default() },
+        platform: Platform { mmio: Bus::default(), pio: Bus::default(), ioapic: None },
         input: None,
     };
+    if let Irqchip::X86Split { pins } = plan.irqchip {
+        devices.platform.ioapic = Some(Arc::new(Mutex::new(ioapic(pins, vm.interrupts()))));
+    }
     plan.slots.iter().try_for_each(|slot| devices.add(slot))?;
     let DeviceBuilder { platform, input, .. } = devices;
 
@@ -109,6 +114,16 @@ fn address_limit(plan: &MachinePlan) -> u64 {
         Attachment::Pio { .. } | Attachment::ServiceCall => None,
     });
     ram.chain(slots).max().unwrap_or(0)
+}
+
+fn ioapic(pins: u32, interrupts: Interrupts) -> Ioapic {
+    Ioapic::new(
+        pins,
+        Box::new(move |message| {
+            let interrupt = Interrupt::Msi { address: message.address, data: message.data, requester: 0 };
+            send(&interrupts, interrupt);
+        }),
+    )
 }
 
 /// Sends an interrupt; that the host fails to is nothing that a device or the guest can do anything about.
@@ -138,7 +153,10 @@ impl DeviceBuilder<'_> {
             DeviceKind::I8042 => Arc::new(Mutex::new(I8042::new())),
             DeviceKind::AcpiPower => Arc::new(Mutex::new(AcpiPower::new())),
             DeviceKind::Pl031 => return missing,
-            DeviceKind::Ioapic => return missing,
+            DeviceKind::Ioapic => match &self.platform.ioapic {
+                Some(ioapic) => ioapic.clone(),
+                None => return Err(Error::Slot { name: slot.name, what: "the irqchip is not split" }),
+            },
             DeviceKind::Sclp => return missing,
         };
         let (bus, window) = match slot.at {
@@ -169,7 +187,26 @@ impl DeviceBuilder<'_> {
         let Some(IrqRoute::Pin { pin }) = slot.irq else {
             return Err(Error::Slot { name: slot.name, what: "it needs a pin" });
         };
-        Ok(Arc::new(KernelLine { interrupts: self.interrupts.clone(), pin, level: AtomicBool::new(false) }))
+        Ok(match &self.platform.ioapic {
+            Some(ioapic) => Arc::new(IoapicLine { ioapic: ioapic.clone(), pin }),
+            None => Arc::new(KernelLine {
+                interrupts: self.interrupts.clone(),
+                pin,
+                level: AtomicBool::new(false),
+            }),
+        })
+    }
+}
+
+/// A line into our own IOAPIC.
+struct IoapicLine {
+    ioapic: Arc<Mutex<Ioapic>>,
+    pin: u32,
+}
+
+impl Line for IoapicLine {
+    fn set(&self, asserted: bool) {
+        self.ioapic.lock().unwrap_or_else(PoisonError::into_inner).set_line(self.pin, asserted);
     }
 }
 

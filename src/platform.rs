@@ -1,7 +1,9 @@
 //! What a machine's vCPUs share: buses, and what exits go to.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use triarch_arch::hv::{Exit, SystemEvent};
-use triarch_devices::{Bus, Effect};
+use triarch_devices::{Bus, Effect, Ioapic};
 
 use crate::vcpu::system_event;
 
@@ -11,6 +13,8 @@ pub struct Platform {
     pub mmio: Bus,
     /// Ports (x86_64).
     pub pio: Bus,
+    /// The IOAPIC of a split irqchip.
+    pub ioapic: Option<Arc<Mutex<Ioapic>>>,
 }
 
 impl Platform {
@@ -27,7 +31,12 @@ impl Platform {
             }
             Exit::MmioRead { address, data } => system_event(self.mmio.read(address, data)),
             Exit::MmioWrite { address, data } => system_event(self.mmio.write(address, data)),
-            Exit::IoapicEoi { .. } => None,
+            Exit::IoapicEoi { vector } => {
+                if let Some(ioapic) = &self.ioapic {
+                    ioapic.lock().unwrap_or_else(PoisonError::into_inner).end_of_interrupt(vector);
+                }
+                None
+            }
             Exit::S390x { .. } => None,
             Exit::System(event) => Some(event),
             Exit::Interrupted | Exit::Resume => None,

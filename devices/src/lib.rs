@@ -7,11 +7,13 @@
 mod acpi_power;
 mod bus;
 mod i8042;
+mod ioapic;
 mod uart16550;
 
 pub use acpi_power::AcpiPower;
 pub use bus::{Bus, BusError, Window};
 pub use i8042::I8042;
+pub use ioapic::{Ioapic, MsiMessage};
 pub use uart16550::Uart16550;
 
 /// A device whose registers lie on a bus.
