@@ -36,6 +36,7 @@ ISA is x86_64, aarch64 (aarch64/gicv2 for a host with a GICv2), or s390x. On the
   /lab/kernels/NAME/vmlinux        uncompressed, on x86_64
   /lab/initrd.img                  busybox with a shell on the console
   /lab/scenarios/                  ci/scenarios; `. /lab/scenarios/lib.sh` for vm_start and friends
+  /lab/FILE                        what --put brings in
   $APPEND                          the command line that makes a guest of this ISA start fast
   $OUT                             files put here come back as target/lab/ISA/run/
 
@@ -51,6 +52,8 @@ def _parser():
     parser.add_argument("--run", metavar="COMMANDS", help="run shell commands on the emulated host")
     parser.add_argument("--kernels", metavar="NAMES", help="with --run or a shell: kernels to have there (default: "
                         "trixie for s390x, where each costs seconds; all elsewhere)")
+    parser.add_argument("--put", metavar="FILE", type=pathlib.Path, action="append", default=[],
+                        help="with --run or a shell: a file to have in /lab there (may be repeated)")
     parser.add_argument("--list", action="store_true", help="list scenarios and where they run")
     parser.add_argument("--triarch", metavar="PATH", help="the binary to test (default: built by ci/build-static)")
     parser.add_argument("--results", metavar="DIR", help="where results go (default: target/lab)")
@@ -95,7 +98,8 @@ def _adhoc(options, mode):
     isa, variant = _split(options.isa)
     names = options.kernels.split(",") if options.kernels else ["trixie"] if isa.name == "s390x" else list(isa.kernels)
     job = Job(isa, variant, mode, build.triarch(isa, options.triarch), _results(options, isa, variant),
-              _check_kernels(isa, names), script=options.run or "", limit=options.timeout or 600)
+              _check_kernels(isa, names), script=options.run or "", limit=options.timeout or 600,
+              files=tuple(options.put))
     job.prepare()
     with _owning([job.results]):
         shutil.rmtree(job.results / "run", ignore_errors=True)

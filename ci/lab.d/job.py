@@ -40,6 +40,8 @@ class Job:
     scenarios: tuple = ()
     #: shell commands, for mode "run"
     script: str = ""
+    #: more files for /lab
+    files: tuple = ()
     #: limit for the script, in seconds
     limit: int = 600
     #: limit for the whole boot, in seconds; None means what the parts sum up to
@@ -78,6 +80,8 @@ class Job:
             (lab / "triarch").chmod(0o755)
             shutil.copy(images.guest(self.isa), lab / "initrd.img")
             shutil.copy(images.INSIDE / "host.sh", lab / "host.sh")
+            for file in self.files:
+                shutil.copy(file, lab / file.name)
             if SCENARIOS.exists():
                 shutil.copytree(SCENARIOS, lab / "scenarios")
             (lab / "kernels").mkdir()
