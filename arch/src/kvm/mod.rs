@@ -16,7 +16,7 @@ use std::sync::Arc;
 use vm_memory::{Address, GuestMemoryBackend, GuestMemoryRegion};
 
 use crate::GuestRam;
-use crate::hv::{CpuModel, Exit, Feature, HostCaps, Interrupt, Irqchip, VcpuState};
+use crate::hv::{CpuModel, Exit, Feature, HostCaps, Interrupt, IrqRoute, Irqchip, VcpuState};
 use glue::sys;
 
 pub use kick::{Kicker, install_kick_handler};
@@ -57,6 +57,17 @@ pub enum Error {
     /// The host's KVM lacks something that can't be done without.
     #[error("this host's KVM lacks {0}")]
     Missing(&'static str),
+    /// A saved state that can't be, or that this host can't take.
+    #[error("a vCPU's state has {0}")]
+    BadState(&'static str),
+    /// A register that the host does not take as it was saved.
+    #[error("KVM refuses the value {value:#x} for a vCPU's register {id:#x}")]
+    Register {
+        /// The register, as KVM numbers it.
+        id: u64,
+        /// The value.
+        value: u64,
+    },
     /// A request that makes no sense on this ISA.
     #[error("{0} does not exist on this ISA")]
     WrongIsa(&'static str),
@@ -195,6 +206,14 @@ impl Interrupts {
     pub fn send(&self, interrupt: Interrupt) -> Result<()> {
         self.shared.machine.interrupt(&self.shared.fd, interrupt)
     }
+
+    /// Replaces the routes of all GSIs: the index is the GSI. `None` is a GSI that leads nowhere.
+    ///
+    /// With the in-kernel interrupt controller of x86_64, [`Interrupt::Line`] goes by these routes too; until the first call
+    /// each pin has the GSI of its number.
+    pub fn set_routes(&self, routes: &[Option<IrqRoute>]) -> Result<()> {
+        self.shared.machine.set_routes(&self.shared.fd, routes)
+    }
 }
 
 /// A vCPU. It may move between threads while it does not run.
@@ -204,6 +223,7 @@ pub struct Vcpu {
     index: u32,
     shared: Arc<Shared>,
     _ram: Option<GuestRam>,
+    #[allow(dead_code, reason = "the fd is enough on some ISAs")]
     extra: glue::VcpuExtra,
 }
 

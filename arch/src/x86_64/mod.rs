@@ -8,29 +8,72 @@ use crate::Isa;
 pub const ISA: Isa = Isa::X86_64;
 
 pub mod bzimage;
+pub mod cpuid;
 pub mod pvh;
+mod state;
+
+pub use cpuid::CpuidLeaf;
+pub use state::{
+    DebugRegs, Events, ExceptionEvent, InterruptEvent, LAPIC_SIZE, MpState, Msr, NmiEvent, Regs, Segment,
+    SmiEvent, Sregs, TableRegister, VcpuState, Xcr,
+};
 
 /// What an x86_64 host can give to its guests.
 #[derive(Debug, Clone, PartialEq)]
-pub struct HostCaps {}
+pub struct HostCaps {
+    /// The CPUID leaves that KVM can show to guests, of some vCPU.
+    pub cpuid: Vec<CpuidLeaf>,
+    /// Whether the IOAPIC can be among our devices while the LAPICs are in the kernel.
+    pub split_irqchip: bool,
+    /// Whether APIC ids above 254 can be used.
+    pub x2apic_ids: bool,
+}
 
 impl HostCaps {
     /// Those of a common host.
     pub fn typical() -> Self {
-        HostCaps {}
+        HostCaps { cpuid: cpuid::typical(), split_irqchip: true, x2apic_ids: true }
+    }
+
+    /// Width of physical addresses in bits.
+    pub fn physical_address_bits(&self) -> u32 {
+        cpuid::physical_address_bits(&self.cpuid)
     }
 }
 
-/// State of a vCPU.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
-pub struct VcpuState {}
-
 /// How the vCPUs look.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct CpuModel {}
+pub struct CpuModel {
+    /// CPUID leaves, without what differs between vCPUs.
+    pub cpuid: Vec<CpuidLeaf>,
+}
 
 /// The CPU's virtualization extension, by the flags of `/proc/cpuinfo`: VMX or SVM. `None` when there is none, or when it
 /// can't be told.
-pub fn virtualization(_cpuinfo: &str) -> Option<&'static str> {
-    None
+pub fn virtualization(cpuinfo: &str) -> Option<&'static str> {
+    let flags = cpuinfo.lines().find_map(|line| {
+        let (name, flags) = line.split_once(':')?;
+        (name.trim_end() == "flags").then_some(flags)
+    })?;
+    flags.split_ascii_whitespace().find_map(|flag| match flag {
+        "vmx" => Some("VMX"),
+        "svm" => Some("SVM"),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_extension_is_a_whole_flag_of_the_flags_line() {
+        let cpuinfo = |flags| {
+            format!("processor\t: 0\nvmx flags\t: vnmi ept\nflags\t\t: fpu {flags} sse2\nbugs\t\t: svm\n")
+        };
+        assert_eq!(virtualization(&cpuinfo("vmx")), Some("VMX"));
+        assert_eq!(virtualization(&cpuinfo("svm")), Some("SVM"));
+        assert_eq!(virtualization(&cpuinfo("svm_lock")), None);
+        assert_eq!(virtualization(""), None);
+    }
 }

@@ -6,10 +6,13 @@ mod vcpu;
 
 use std::io;
 
-use kvm_bindings::{KVM_CAP_ARM_NISV_TO_USER, KVM_MSI_VALID_DEVID, kvm_enable_cap, kvm_msi};
+use kvm_bindings::{
+    KVM_CAP_ARM_NISV_TO_USER, KVM_IRQ_ROUTING_IRQCHIP, KVM_IRQ_ROUTING_MSI, KVM_MSI_VALID_DEVID,
+    KvmIrqRouting, kvm_enable_cap, kvm_irq_routing_entry, kvm_irq_routing_msi, kvm_msi,
+};
 
 use super::{Error, Result, VmConfig, failed};
-use crate::hv::Interrupt;
+use crate::hv::{Interrupt, IrqRoute};
 
 pub use caps::{features, host_caps};
 pub use vcpu::{VcpuExtra, init_vcpu, restore, run, save};
@@ -95,5 +98,36 @@ impl Machine {
             }
             Interrupt::Service { .. } => Err(Error::WrongIsa("the service signal")),
         }
+    }
+
+    pub fn set_routes(&self, vm: &sys::VmFd, routes: &[Option<IrqRoute>]) -> Result<()> {
+        let mut entries = Vec::with_capacity(routes.len());
+        for (gsi, route) in (0..).zip(routes) {
+            let mut entry = kvm_irq_routing_entry { gsi, ..Default::default() };
+            match *route {
+                None => continue,
+                Some(IrqRoute::Pin { pin }) => {
+                    entry.type_ = KVM_IRQ_ROUTING_IRQCHIP;
+                    entry.u.irqchip.pin = pin;
+                }
+                Some(IrqRoute::Msi { address, data, requester }) => {
+                    entry.type_ = KVM_IRQ_ROUTING_MSI;
+                    entry.flags = KVM_MSI_VALID_DEVID;
+                    let [a, b, c, d, e, f, g, h] = address.to_le_bytes();
+                    entry.u.msi = kvm_irq_routing_msi {
+                        address_lo: u32::from_le_bytes([a, b, c, d]),
+                        address_hi: u32::from_le_bytes([e, f, g, h]),
+                        data,
+                        ..Default::default()
+                    };
+                    entry.u.msi.__bindgen_anon_1.devid = requester;
+                }
+                Some(IrqRoute::ServiceSignal) => return Err(Error::WrongIsa("the service signal")),
+            }
+            entries.push(entry);
+        }
+        let routing = KvmIrqRouting::from_entries(&entries)
+            .map_err(|_| Error::Missing("room for so many interrupt routes"))?;
+        vm.set_gsi_routing(&routing).map_err(failed("route interrupts"))
     }
 }

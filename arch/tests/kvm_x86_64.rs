@@ -1,0 +1,375 @@
+//! Guests of a few bytes on this host's KVM: exits, interrupts, pausing, and moving to a second VM.
+//!
+//! Real mode code, as the smallest there is. Skipped, loudly, where there is no KVM; with CI=true that is a failure, unless
+//! TRIARCH_KVM_TESTS=off says that none is expected.
+#![cfg(target_arch = "x86_64")]
+#![allow(clippy::unwrap_used, reason = "a test that fails is what it is for")]
+
+use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use triarch_arch::GuestRam;
+use triarch_arch::hv::{
+    CpuModel, Exit, HostCaps, Interrupt, IrqRoute, Irqchip, IsaCaps, SystemEvent, VcpuState,
+};
+use triarch_arch::kvm::{DEVICE, Error, Host, Interrupts, Vcpu, Vm, VmConfig, install_kick_handler};
+use triarch_arch::x86_64::{self, MpState, Msr, cpuid};
+use vm_memory::{Bytes, GuestAddress};
+
+const RAM: usize = 0x8000;
+const CODE: u64 = 0x1000;
+/// Beyond RAM, and yet within reach of real mode.
+const MMIO: u64 = 0x9000;
+const SPLIT: Irqchip = Irqchip::X86Split { pins: 24 };
+const KERNEL: Irqchip = Irqchip::X86Kernel { pit: false };
+
+/// The host's KVM, or `None` where tests can go without.
+fn host() -> Option<Host> {
+    match Host::open(Path::new(DEVICE)) {
+        Ok(host) => Some(host),
+        Err(error) => {
+            let off = std::env::var("TRIARCH_KVM_TESTS").is_ok_and(|v| v == "off");
+            let ci = std::env::var("CI").is_ok_and(|v| v == "true");
+            assert!(off || !ci, "no KVM, though CI=true and TRIARCH_KVM_TESTS is not off: {error}");
+            eprintln!("SKIPPED: no KVM: {error}");
+            None
+        }
+    }
+}
+
+fn x86_caps(caps: &HostCaps) -> &x86_64::HostCaps {
+    let IsaCaps::X86_64(caps) = &caps.isa else { panic!("an x86_64 host") };
+    caps
+}
+
+struct Guest {
+    vm: Vm,
+    vcpus: Vec<Vcpu>,
+    ram: GuestRam,
+}
+
+impl Guest {
+    fn new(host: &Host, irqchip: Irqchip, cpus: u32, code: &[u8]) -> Self {
+        let caps = host.caps().unwrap();
+        let model = x86_64::CpuModel { cpuid: cpuid::model(&x86_caps(&caps).cpuid, cpus) };
+        let config = VmConfig { irqchip, cpu_model: CpuModel::X86_64(model), cpus, address_limit: 1 << 32 };
+        let mut vm = host.create_vm(config).unwrap();
+        let ram = GuestRam::from_ranges(&[(GuestAddress(0), RAM)]).unwrap();
+        ram.write_slice(code, GuestAddress(CODE)).unwrap();
+        vm.set_ram(&ram).unwrap();
+        let vcpus = (0..cpus).map(|index| vm.create_vcpu(index).unwrap()).collect();
+        vm.finish().unwrap();
+        Guest { vm, vcpus, ram }
+    }
+
+    /// Puts vCPU 0 at the start of the code.
+    fn boot(mut self, rflags: u64) -> Self {
+        let mut state = save(&mut self.vcpus[0]);
+        state.regs = Some(x86_64::Regs { rip: CODE, rflags, rsp: 0x7000, ..Default::default() });
+        let sregs = state.sregs.as_mut().unwrap();
+        (sregs.cs.base, sregs.cs.selector) = (0, 0);
+        let sparse = x86_64::VcpuState { regs: state.regs, sregs: state.sregs, ..Default::default() };
+        self.vcpus[0].restore(&VcpuState::X86_64(Box::new(sparse))).unwrap();
+        self
+    }
+}
+
+fn save(vcpu: &mut Vcpu) -> x86_64::VcpuState {
+    match vcpu.save().unwrap() {
+        VcpuState::X86_64(state) => *state,
+        other => panic!("not an x86_64 state: {other:?}"),
+    }
+}
+
+/// Runs until the vCPU has something to say.
+macro_rules! run {
+    ($vcpu:expr) => {
+        loop {
+            match $vcpu.run().unwrap() {
+                Exit::Resume => {}
+                exit => break exit,
+            }
+        }
+    };
+}
+
+/// Runs `vcpu` on a thread of its own until it is kicked out, `after` it has started. It must not exit otherwise.
+fn run_until_kicked(mut vcpu: Vcpu, after: Duration) -> Vcpu {
+    install_kick_handler().unwrap();
+    let (send, receive) = mpsc::channel();
+    let thread = thread::spawn(move || {
+        send.send(vcpu.bind_thread()).unwrap();
+        let exit = run!(vcpu);
+        assert!(matches!(exit, Exit::Interrupted), "{exit:?}");
+        vcpu
+    });
+    let kicker = receive.recv().unwrap();
+    thread::sleep(after);
+    kicker.kick();
+    thread.join().unwrap()
+}
+
+#[test]
+fn port_and_memory_accesses_come_with_their_sizes_and_data() {
+    let Some(host) = host() else { return };
+    let code = [
+        0xb0, 0x5a, 0xe6, 0x80, // mov al,0x5a; out 0x80,al
+        0xb8, 0x34, 0x12, 0xe7, 0x84, // mov ax,0x1234; out 0x84,ax
+        0x66, 0xe5, 0x88, // in eax,0x88
+        0x66, 0xa3, 0x00, 0x90, // mov [0x9000],eax
+        0xa0, 0x03, 0x90, // mov al,[0x9003]
+        0xe6, 0x80, // out 0x80,al
+        0xbe, 0x00, 0x10, 0xb9, 0x04, 0x00, 0xba, 0x81, 0x00, // mov si,0x1000; mov cx,4; mov dx,0x81
+        0xf3, 0x6e, // rep outsb
+        0x0f, 0x0b, // ud2
+    ];
+    for irqchip in [SPLIT, KERNEL] {
+        let mut guest = Guest::new(&host, irqchip, 1, &code).boot(2);
+        let vcpu = &mut guest.vcpus[0];
+        let exit = run!(vcpu);
+        assert!(matches!(exit, Exit::PioWrite { port: 0x80, size: 1, data: [0x5a] }), "{exit:?}");
+        let exit = run!(vcpu);
+        assert!(matches!(exit, Exit::PioWrite { port: 0x84, size: 2, data: [0x34, 0x12] }), "{exit:?}");
+        match run!(vcpu) {
+            Exit::PioRead { port: 0x88, size: 4, data } => data.copy_from_slice(&[1, 2, 3, 4]),
+            exit => panic!("{exit:?}"),
+        }
+        let exit = run!(vcpu);
+        assert!(matches!(exit, Exit::MmioWrite { address: MMIO, data: [1, 2, 3, 4] }), "{exit:?}");
+        match run!(vcpu) {
+            Exit::MmioRead { address: 0x9003, data: data @ [_] } => data[0] = 0xa5,
+            exit => panic!("{exit:?}"),
+        }
+        let exit = run!(vcpu);
+        assert!(matches!(exit, Exit::PioWrite { port: 0x80, size: 1, data: [0xa5] }), "{exit:?}");
+        // KVM may give a string in one exit or in several.
+        let mut string = Vec::new();
+        while string.len() < 4 {
+            match run!(vcpu) {
+                Exit::PioWrite { port: 0x81, size: 1, data } => string.extend_from_slice(data),
+                exit => panic!("{exit:?}"),
+            }
+        }
+        assert_eq!(string, code[..4]);
+    }
+}
+
+/// All of a state that must be the same a moment later in another VM: not what time changes.
+fn timeless(mut state: x86_64::VcpuState) -> x86_64::VcpuState {
+    const TSC: u32 = 0x10;
+    let msrs: Vec<Msr> = state.msrs.take().unwrap().into_iter().filter(|m| m.index != TSC).collect();
+    assert!(msrs.len() > 10, "{msrs:x?}");
+    state.msrs = Some(msrs);
+    state
+}
+
+#[test]
+fn a_running_guest_goes_on_in_a_second_vm() {
+    let Some(host) = host() else { return };
+    let code = [
+        0x66, 0x43, // inc ebx
+        0x66, 0x89, 0x1e, 0x00, 0x05, // mov [0x500],ebx
+        0xeb, 0xf7, // jmp back
+    ];
+    for irqchip in [SPLIT, KERNEL] {
+        let mut first = Guest::new(&host, irqchip, 1, &code).boot(2);
+        let mut state = save(&mut first.vcpus[0]);
+        // Something to be moved in every group.
+        let debug = state.debug.as_mut().unwrap();
+        debug.db = [0x11, 0x22, 0x33, 0x44];
+        let xsave = state.xsave.as_mut().unwrap();
+        xsave[160..176].copy_from_slice(b"sixteen of xmm0.");
+        xsave[512] |= 3; // XSTATE_BV: x87 and SSE are not in their first state
+        let lapic = state.lapic.as_mut().unwrap();
+        lapic[0xf0..0xf2].copy_from_slice(&[0xff, 0x01]); // spurious vector 0xff, enabled
+        const STAR: u32 = 0xc000_0081;
+        let star = state.msrs.as_mut().unwrap().iter_mut().find(|m| m.index == STAR).unwrap();
+        star.value = 0x0023_0010_0000_0000;
+        first.vcpus[0].restore(&VcpuState::X86_64(Box::new(state.clone()))).unwrap();
+
+        let vcpu = first.vcpus.remove(0);
+        let mut vcpu = run_until_kicked(vcpu, Duration::from_millis(50));
+        let paused = save(&mut vcpu);
+        let count = paused.regs.unwrap().rbx;
+        assert!(count > 10, "only {count} rounds");
+        assert_eq!(paused.debug, state.debug);
+        assert_eq!(paused.xsave.as_ref().unwrap()[160..176], *b"sixteen of xmm0.");
+        assert_eq!(paused.lapic, state.lapic);
+        assert!(paused.msrs.as_ref().unwrap().contains(&Msr { index: STAR, value: 0x0023_0010_0000_0000 }));
+        assert_eq!(paused.mp_state, Some(MpState::Runnable));
+        let mut memory = vec![0; RAM];
+        first.ram.read_slice(&mut memory, GuestAddress(0)).unwrap();
+        drop((first, vcpu));
+
+        let mut second = Guest::new(&host, irqchip, 1, &[]);
+        second.ram.write_slice(&memory, GuestAddress(0)).unwrap();
+        let mut vcpu = second.vcpus.remove(0);
+        vcpu.restore(&VcpuState::X86_64(Box::new(paused.clone()))).unwrap();
+        assert_eq!(timeless(save(&mut vcpu)), timeless(paused.clone()));
+        // The TSC went on from where it was.
+        let tsc =
+            |s: &x86_64::VcpuState| s.msrs.as_ref().unwrap().iter().find(|m| m.index == 0x10).unwrap().value;
+        assert!(tsc(&save(&mut vcpu)) >= tsc(&paused));
+        let mut vcpu = run_until_kicked(vcpu, Duration::from_millis(50));
+        let later = save(&mut vcpu).regs.unwrap().rbx;
+        let stored: u32 = second.ram.read_obj(GuestAddress(0x500)).unwrap();
+        assert!(later > count, "{later} is not beyond {count}");
+        assert!(later - u64::from(stored) <= 1, "{later} but {stored} in memory");
+    }
+}
+
+#[test]
+fn an_exit_that_waits_for_data_is_completed_before_the_state_is_read() {
+    let Some(host) = host() else { return };
+    let code = [0xe4, 0x88, 0xe6, 0x80]; // in al,0x88; out 0x80,al
+    let mut guest = Guest::new(&host, SPLIT, 1, &code).boot(2);
+    match run!(guest.vcpus[0]) {
+        Exit::PioRead { port: 0x88, size: 1, data } => data[0] = 0x77,
+        exit => panic!("{exit:?}"),
+    }
+    let state = save(&mut guest.vcpus[0]);
+    let regs = state.regs.unwrap();
+    assert_eq!((regs.rax & 0xff, regs.rip), (0x77, CODE + 2));
+
+    let mut second = Guest::new(&host, SPLIT, 1, &code);
+    second.vcpus[0].restore(&VcpuState::X86_64(Box::new(state))).unwrap();
+    let exit = run!(second.vcpus[0]);
+    assert!(matches!(exit, Exit::PioWrite { port: 0x80, size: 1, data: [0x77] }), "{exit:?}");
+}
+
+/// `sti; hlt; jmp back`, and a handler of vector 0x40 that writes to port 0x81.
+const WAITER: [u8; 10] = [0xfb, 0xf4, 0xeb, 0xfd, 0, 0, 0, 0, 0, 0];
+const HANDLER: [u8; 5] = [0xb0, 0x40, 0xe6, 0x81, 0xcf]; // mov al,0x40; out 0x81,al; iret
+
+fn waiter(host: &Host, irqchip: Irqchip) -> Guest {
+    let mut guest = Guest::new(host, irqchip, 1, &WAITER).boot(2);
+    guest.ram.write_slice(&HANDLER, GuestAddress(0x2000)).unwrap();
+    guest.ram.write_slice(&[0x00, 0x20, 0, 0], GuestAddress(0x40 * 4)).unwrap();
+    let mut lapic = save(&mut guest.vcpus[0]).lapic.unwrap();
+    lapic[0xf0..0xf2].copy_from_slice(&[0xff, 0x01]);
+    let enabled = x86_64::VcpuState { lapic: Some(lapic), ..Default::default() };
+    guest.vcpus[0].restore(&VcpuState::X86_64(Box::new(enabled))).unwrap();
+    guest
+}
+
+/// Runs until the handler's port is written; a wake-up comes from another thread.
+fn expect_interrupt(vcpu: &mut Vcpu, interrupts: Interrupts, send: Interrupt) {
+    let sender = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(20));
+        interrupts.send(send).unwrap();
+    });
+    let exit = run!(vcpu);
+    assert!(matches!(exit, Exit::PioWrite { port: 0x81, size: 1, data: [0x40] }), "{exit:?}");
+    sender.join().unwrap();
+}
+
+#[test]
+fn a_halted_vcpu_can_be_moved_and_wakes_by_a_message() {
+    let Some(host) = host() else { return };
+    let message = Interrupt::Msi { address: 0xfee0_0000, data: 0x40, requester: 0 };
+    for irqchip in [SPLIT, KERNEL] {
+        let mut guest = waiter(&host, irqchip);
+        let vcpu = guest.vcpus.remove(0);
+        let mut vcpu = run_until_kicked(vcpu, Duration::from_millis(50));
+        let state = save(&mut vcpu);
+        assert_eq!(state.mp_state, Some(MpState::Halted));
+        let mut second = waiter(&host, irqchip);
+        second.vcpus[0].restore(&VcpuState::X86_64(Box::new(state))).unwrap();
+        let interrupts = second.vm.interrupts();
+        expect_interrupt(&mut second.vcpus[0], interrupts, message);
+    }
+}
+
+#[test]
+fn application_processors_wait_and_their_state_can_be_moved() {
+    let Some(host) = host() else { return };
+    let mut first = Guest::new(&host, SPLIT, 2, &[]);
+    assert_eq!(save(&mut first.vcpus[0]).mp_state, Some(MpState::Runnable));
+    let state = save(&mut first.vcpus[1]);
+    assert_eq!(state.mp_state, Some(MpState::Uninitialized));
+    let mut second = Guest::new(&host, SPLIT, 2, &[]);
+    second.vcpus[1].restore(&VcpuState::X86_64(Box::new(state.clone()))).unwrap();
+    assert_eq!(timeless(save(&mut second.vcpus[1])), timeless(state));
+    // One that waits can be kicked out, too.
+    let vcpu = second.vcpus.remove(1);
+    let started = Instant::now();
+    run_until_kicked(vcpu, Duration::from_millis(20));
+    assert!(started.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn crashes_say_where() {
+    let Some(host) = host() else { return };
+    // ud2 in protected mode, without any interrupt table.
+    let mut guest = Guest::new(&host, SPLIT, 1, &[0x0f, 0x0b]).boot(2);
+    let mut state = save(&mut guest.vcpus[0]);
+    let sregs = state.sregs.as_mut().unwrap();
+    (sregs.idt.limit, sregs.cr0) = (0, sregs.cr0 | 1);
+    let flat = x86_64::Segment {
+        limit: 0xffff_ffff,
+        selector: 8,
+        kind: 0xb,
+        present: true,
+        db: true,
+        s: true,
+        g: true,
+        ..Default::default()
+    };
+    (sregs.cs, sregs.ss) = (flat, x86_64::Segment { kind: 3, selector: 16, ..flat });
+    let sparse = x86_64::VcpuState { sregs: state.sregs, ..Default::default() };
+    guest.vcpus[0].restore(&VcpuState::X86_64(Box::new(sparse))).unwrap();
+    match run!(guest.vcpus[0]) {
+        Exit::System(SystemEvent::Crash { reason }) => {
+            assert!(reason.starts_with("triple fault at rip 0x1000 "), "{reason}");
+        }
+        exit => panic!("{exit:?}"),
+    }
+    // jmp to where no memory is: there are no bytes to emulate.
+    let mut guest = Guest::new(&host, SPLIT, 1, &[0xe9, 0xfd, 0x7f]).boot(2);
+    match run!(guest.vcpus[0]) {
+        Exit::System(SystemEvent::Crash { reason }) => {
+            assert!(reason.starts_with("an instruction that KVM can't emulate"), "{reason}");
+            assert!(reason.contains("at rip 0x9000"), "{reason}");
+        }
+        exit => panic!("{exit:?}"),
+    }
+}
+
+#[test]
+fn requests_that_do_not_fit_are_refused() {
+    let Some(host) = host() else { return };
+    let mut guest = Guest::new(&host, SPLIT, 1, &[]);
+    let interrupts = guest.vm.interrupts();
+    let line = Interrupt::Line { pin: 4, asserted: true };
+    assert!(matches!(interrupts.send(line), Err(Error::Missing(_))));
+    assert!(matches!(interrupts.send(Interrupt::Service { parameter: 0 }), Err(Error::WrongIsa(_))));
+    assert!(matches!(interrupts.set_routes(&[Some(IrqRoute::Pin { pin: 4 })]), Err(Error::Missing(_))));
+    let route = IrqRoute::Msi { address: 0xfee0_0000, data: 0x8040, requester: 0 };
+    interrupts.set_routes(&[None, Some(route)]).unwrap();
+
+    let kernel = Guest::new(&host, KERNEL, 1, &[]);
+    kernel.vm.interrupts().send(line).unwrap();
+    kernel.vm.interrupts().set_routes(&[Some(IrqRoute::Pin { pin: 4 }), Some(route), None]).unwrap();
+
+    let vcpu = &mut guest.vcpus[0];
+    let state = save(vcpu);
+    let with = |change: fn(&mut x86_64::VcpuState)| {
+        let mut state = state.clone();
+        change(&mut state);
+        VcpuState::X86_64(Box::new(state))
+    };
+    for bad in [
+        with(|s| s.lapic.as_mut().unwrap().truncate(1023)),
+        with(|s| s.xsave.as_mut().unwrap().truncate(4095)),
+        with(|s| s.xsave.as_mut().unwrap().extend([0; 4000].iter().chain(&[1; 4]))),
+        with(|s| s.xcrs = Some(vec![x86_64::Xcr { index: 0, value: 1 }; 17])),
+    ] {
+        assert!(matches!(vcpu.restore(&bad), Err(Error::BadState(_))));
+    }
+    let unknown = with(|s| s.msrs = Some(vec![Msr { index: 0xdead_0000, value: 1 }]));
+    let refused = vcpu.restore(&unknown);
+    assert!(matches!(refused, Err(Error::Register { id: 0xdead_0000, value: 1 })), "{refused:?}");
+    vcpu.restore(&VcpuState::X86_64(Box::new(state))).unwrap();
+}
