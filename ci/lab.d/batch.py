@@ -10,6 +10,9 @@ import time
 import run
 from processes import say
 
+#: What tells why an emulated host ended: its console, and its emulator's messages.
+HOST_LOGS = ("host.log", "emulator.log")
+
 
 @dataclasses.dataclass
 class Result:
@@ -35,8 +38,7 @@ def explain(job, result):
     """Shows the logs of a failed scenario."""
     folder = job.results / result.scenario
     say(f"\n---- {result.host} {result.scenario} {result.words}; logs in {os.path.relpath(folder)}/")
-    logs = sorted(folder.glob("*.log")) if folder.exists() else []
-    for path in [folder / "output", *logs, *([] if folder.exists() else [job.results / "host.log"])]:
+    for path in [folder / "output", *sorted(folder.glob("*.log"))]:
         say(f"-- the last of {path.name}:\n{run.tail(path)}")
     say("----")
 
@@ -60,9 +62,9 @@ async def _boot(job, report):
         watcher = asyncio.create_task(_watch(job, names, report))
         try:
             await asyncio.wait_for(run.emulator(job.isa).boot(job, lab), job.seconds)
-            ended = "its host ended early"
+            ended = "host died"
         except asyncio.TimeoutError:
-            ended = f"its host hung: no end after {job.seconds} s"
+            ended = "host hung"
         # What was written last may not have been seen yet.
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(watcher, 1)
@@ -79,11 +81,10 @@ async def _job(job, slots, report):
             left = [entry for entry in job.scenarios if not read_result(job, entry[0])]
             if left:
                 name = left[0][0]
-                say(f"lab: {job.name} {name}: {ended}; the host's console ({job.results / 'host.log'}) says:\n"
-                    f"{run.tail(job.results / 'host.log')}")
-                if (job.results / "host.log").exists():
-                    (job.results / name).mkdir(exist_ok=True)
-                    shutil.copy(job.results / "host.log", job.results / name / "host.log")
+                (job.results / name).mkdir(exist_ok=True)
+                for log in HOST_LOGS:
+                    if (job.results / log).exists():
+                        shutil.copy(job.results / log, job.results / name)
                 report(Result(job.name, name, False, ended))
             job = dataclasses.replace(job, scenarios=tuple(left[1:]))
 

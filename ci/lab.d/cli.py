@@ -57,6 +57,8 @@ def _parser():
     parser.add_argument("--list", action="store_true", help="list scenarios and where they run")
     parser.add_argument("--triarch", metavar="PATH", help="the binary to test (default: built by ci/build-static)")
     parser.add_argument("--results", metavar="DIR", help="where results go (default: target/lab)")
+    parser.add_argument("--keep", action="store_true", help="keep the files that a host was booted with, in .lab and "
+                        ".hercules beside its results")
     parser.add_argument("--jobs", type=int, metavar="N", help="emulated hosts at a time (default: one a core)")
     parser.add_argument("--timeout", type=int, metavar="SECONDS",
                         help="limit for --run (default 600), or for all of an emulated host's scenarios")
@@ -99,7 +101,7 @@ def _adhoc(options, mode):
     names = options.kernels.split(",") if options.kernels else ["trixie"] if isa.name == "s390x" else list(isa.kernels)
     job = Job(isa, variant, mode, build.triarch(isa, options.triarch), _results(options, isa, variant),
               _check_kernels(isa, names), script=options.run or "", limit=options.timeout or 600,
-              files=tuple(options.put))
+              files=tuple(options.put), keep=options.keep)
     job.prepare()
     with _owning([job.results]):
         shutil.rmtree(job.results / "run", ignore_errors=True)
@@ -124,7 +126,7 @@ def _scenarios(options):
         kernels = dict.fromkeys(["trixie", *[name for scenario in chosen for name in scenario.kernels]])
         job = Job(isa, variant, "batch", built[isa], _results(options, isa, variant), _check_kernels(isa, kernels),
                   scenarios=tuple((scenario.name, scenario.limit(isa)) for scenario in chosen),
-                  whole_limit=options.timeout)
+                  whole_limit=options.timeout, keep=options.keep)
         job.prepare()
         jobs.append(job)
     if options.triarch and len(built) > 1:
@@ -153,7 +155,7 @@ async def _until_killed(work):
 def main(arguments):
     """Returns the exit status: 0 if all passed, 1 if something failed, 2 for usage."""
     parser = _parser()
-    options = parser.parse_args(arguments)
+    options = parser.parse_intermixed_args(arguments)
     try:
         if options.list:
             return _list()

@@ -1,10 +1,8 @@
 """The emulated s390x host: Hercules, whose SIE is the only one on offer (QEMU's TCG has none)."""
 
 import asyncio
-import pathlib
 import struct
 import subprocess
-import tempfile
 
 import cpio
 import images
@@ -68,8 +66,7 @@ def _write_files(job, lab, folder, disk):
 
 async def boot(job, lab):
     """Runs the host until its results are complete or its machine stops; its console goes to host.log."""
-    with tempfile.TemporaryDirectory(prefix="triarch-lab-") as name:
-        folder = pathlib.Path(name)
+    with job.own_folder("hercules") as folder:
         disk = folder / "results"
         _write_files(job, lab, folder, disk)
         reader = stream.Reader(disk, job.results)

@@ -5,7 +5,6 @@ import dataclasses
 import pathlib
 import shlex
 import shutil
-import tempfile
 
 import images
 import kernels
@@ -46,6 +45,8 @@ class Job:
     limit: int = 600
     #: limit for the whole boot, in seconds; None means what the parts sum up to
     whole_limit: int | None = None
+    #: keep the files that the host was booted with
+    keep: bool = False
     variables: dict = dataclasses.field(default_factory=dict)
 
     @property
@@ -72,10 +73,21 @@ class Job:
         images.host(self.isa, "fba" if self.isa.name == "s390x" else "9p")
 
     @contextlib.contextmanager
+    def own_folder(self, name):
+        """An empty folder that is removed at the end, or by the next run if this one is killed."""
+        folder = self.results / f".{name}"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        try:
+            yield folder
+        finally:
+            if not self.keep:
+                shutil.rmtree(folder)
+
+    @contextlib.contextmanager
     def folder(self):
         """The folder that becomes /lab, for as long as the host runs."""
-        with tempfile.TemporaryDirectory(prefix="triarch-lab-") as name:
-            lab = pathlib.Path(name)
+        with self.own_folder("lab") as lab:
             shutil.copy(self.triarch, lab / "triarch")
             (lab / "triarch").chmod(0o755)
             shutil.copy(images.guest(self.isa), lab / "initrd.img")
