@@ -1,5 +1,6 @@
-"""The binary under test."""
+"""The binaries under test."""
 
+import json
 import os
 import pathlib
 import subprocess
@@ -21,3 +22,18 @@ def triarch(isa, given):
     if built.returncode != 0:
         raise LabError(f"triarch doesn't build for {isa.name} (ci/build-static {isa.name})")
     return pathlib.Path(built.stdout.decode().strip())
+
+
+def kvm_tests(isa):
+    """Static binaries of the tests that need a host's KVM."""
+    built = subprocess.run([CI / "build-static", isa.name, "--kvm-tests"], stdout=subprocess.PIPE,
+                           stdin=subprocess.DEVNULL, preexec_fn=die_with_parent, env=os.environ, check=False)
+    if built.returncode != 0:
+        raise LabError(f"the KVM tests don't build for {isa.name} (ci/build-static {isa.name} --kvm-tests)")
+    messages = [json.loads(line) for line in built.stdout.splitlines() if line.startswith(b"{")]
+    found = [pathlib.Path(message["executable"]) for message in messages
+             if message["reason"] == "compiler-artifact" and message["executable"] and message["profile"]["test"]
+             and message["target"]["name"] == f"kvm_{isa.name}"]
+    if not found:
+        raise LabError(f"there are no KVM tests for {isa.name}: no crate has tests/kvm_{isa.name}.rs")
+    return found

@@ -116,17 +116,19 @@ def _scenarios(options):
         hosts.sort(key=lambda host: (-scenarios.SLOWNESS.get(host[0].name, 1), host[1]))
     else:
         hosts = [_split(options.isa)]
-    jobs, built = [], {}
+    jobs, built, tests = [], {}, {}
     for isa, variant in hosts:
         chosen = scenarios.chosen(options.scenarios, run.host_name(isa, variant), wanted_alone=options.isa != "all")
         if not chosen:
             continue
         if isa not in built:
             built[isa] = build.triarch(isa, options.triarch)
+        if any(scenario.tests for scenario in chosen) and isa not in tests:
+            tests[isa] = tuple(build.kvm_tests(isa))
         kernels = dict.fromkeys(["trixie", *[name for scenario in chosen for name in scenario.kernels]])
         job = Job(isa, variant, "batch", built[isa], _results(options, isa, variant), _check_kernels(isa, kernels),
                   scenarios=tuple((scenario.name, scenario.limit(isa)) for scenario in chosen),
-                  whole_limit=options.timeout, keep=options.keep)
+                  whole_limit=options.timeout, keep=options.keep, tests=tests.get(isa, ()))
         job.prepare()
         jobs.append(job)
     if options.triarch and len(built) > 1:

@@ -41,6 +41,8 @@ class Job:
     script: str = ""
     #: more files for /lab
     files: tuple = ()
+    #: test binaries for /lab/tests
+    tests: tuple = ()
     #: limit for the script, in seconds
     limit: int = 600
     #: limit for the whole boot, in seconds; None means what the parts sum up to
@@ -94,6 +96,9 @@ class Job:
             shutil.copy(images.INSIDE / "host.sh", lab / "host.sh")
             for file in self.files:
                 shutil.copy(file, lab / file.name)
+            (lab / "tests").mkdir()
+            for file in self.tests:
+                shutil.copy(file, lab / "tests" / file.name)
             if SCENARIOS.exists():
                 shutil.copytree(SCENARIOS, lab / "scenarios")
             (lab / "kernels").mkdir()

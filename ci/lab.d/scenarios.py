@@ -23,6 +23,8 @@ class Scenario:
     #: beyond trixie's, which is always there
     kernels: tuple
     seconds: int
+    #: whether it runs the tests that need a host's KVM (arch/tests/kvm_ISA.rs), which are then in /lab/tests
+    tests: bool
 
     def limit(self, isa):
         """When to give it up on this ISA."""
@@ -33,14 +35,17 @@ def _read(path):
     head = re.match(r"(#.*\n)*", path.read_text()).group().splitlines()
     fields = dict(re.match(r"# (\w+): (.*)", line).groups() for line in head if re.match(r"# \w+: ", line))
     about = " ".join(line[2:] for line in head if not re.match(r"# \w+: ", line))
-    unknown = set(fields) - {"on", "kernels", "seconds"}
+    unknown = set(fields) - {"on", "kernels", "seconds", "tests"}
     if unknown or "on" not in fields or "seconds" not in fields or not about:
-        raise LabError(f"{path}: its head must say what it is about, `on:` and `seconds:` (and may say `kernels:`)")
+        raise LabError(f"{path}: its head must say what it is about, `on:` and `seconds:` (and may say `kernels:`, `tests: kvm`)")
     known = {f"{i.name}/{v}" if v else i.name for i in ISAS.values() for v in i.variants}
     hosts = tuple(fields["on"].split())
     if not set(hosts) <= known:
         raise LabError(f"{path}: unknown hosts {set(hosts) - known}")
-    return Scenario(path.stem, about, hosts, tuple(fields.get("kernels", "").split()), int(fields["seconds"]))
+    if fields.get("tests", "kvm") != "kvm":
+        raise LabError(f"{path}: the only tests there are to run are `kvm`")
+    return Scenario(path.stem, about, hosts, tuple(fields.get("kernels", "").split()), int(fields["seconds"]),
+                    "tests" in fields)
 
 
 def everything():

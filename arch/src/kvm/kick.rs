@@ -43,8 +43,9 @@ pub fn install_kick_handler() -> io::Result<()> {
 /// Binds the calling thread to the vCPU whose `immediate_exit` this is.
 pub(super) fn bind(immediate_exit: &mut u8) -> Kicker {
     IMMEDIATE_EXIT.set(immediate_exit);
-    // SAFETY: gettid has no preconditions.
-    Kicker { thread: unsafe { libc::gettid() } }
+    // Not libc's gettid: std refers to that weakly, so link-time optimization of a static binary leaves it null.
+    // SAFETY: the system call has no preconditions.
+    Kicker { thread: unsafe { libc::syscall(libc::SYS_gettid) } }
 }
 
 /// Ends the calling thread's binding, if it is to the vCPU whose `immediate_exit` this is.
@@ -57,7 +58,8 @@ pub(super) fn unbind(immediate_exit: &mut u8) {
 /// Gets a vCPU's thread out of the guest. May be used from any thread.
 #[derive(Debug, Clone, Copy)]
 pub struct Kicker {
-    thread: libc::pid_t,
+    /// As tgkill takes it.
+    thread: libc::c_long,
 }
 
 impl Kicker {
