@@ -7,6 +7,7 @@ use crate::Isa;
 /// The ISA of this module.
 pub const ISA: Isa = Isa::X86_64;
 
+pub mod acpi;
 pub mod bzimage;
 pub mod cpuid;
 pub mod pvh;
