@@ -5,12 +5,16 @@ import asyncio
 import contextlib
 import os
 import pathlib
+import shlex
 import shutil
 import signal
+import sys
 
 import batch
 import build
 import cache
+import images
+import kernels
 import run
 import scenarios
 from isas import ISAS
@@ -25,6 +29,7 @@ real KVM, the just-built triarch and Debian's kernels in it, and runs something 
 
   ci/lab ISA --run 'COMMANDS'      shell commands; their output comes to stdout, their status is the exit status
   ci/lab ISA                       an interactive shell on the emulated host
+  ci/lab ISA --start 'COMMAND'     a command instead of that shell, such as a guest on this terminal
   ci/lab ISA SCENARIO...           these scenarios (ci/lab --list shows them)
   ci/lab ISA all                   all scenarios of the ISA
   ci/lab all [SCENARIO...]         on every ISA and variant
@@ -50,6 +55,9 @@ def _parser():
     parser.add_argument("isa", nargs="?", metavar="ISA", help="x86_64, aarch64, aarch64/gicv2, s390x, or all")
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help="scenarios by name, or all")
     parser.add_argument("--run", metavar="COMMANDS", help="run shell commands on the emulated host")
+    parser.add_argument("--start", metavar="COMMANDS", help="have this terminal as the console of shell commands there")
+    parser.add_argument("--files", action="store_true", help="print paths of a kernel and an initrd for guests, and a "
+                        "command line for them, as shell assignments")
     parser.add_argument("--kernels", metavar="NAMES", help="with --run or a shell: kernels to have there (default: "
                         "trixie for s390x, where each costs seconds; all elsewhere)")
     parser.add_argument("--put", metavar="FILE", type=pathlib.Path, action="append", default=[],
@@ -99,8 +107,10 @@ def _adhoc(options, mode):
     """One host for one script, or for a person."""
     isa, variant = _split(options.isa)
     names = options.kernels.split(",") if options.kernels else ["trixie"] if isa.name == "s390x" else list(isa.kernels)
+    if mode == "shell" and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise LabError("an interactive session needs a terminal; use --run, or name scenarios")
     job = Job(isa, variant, mode, build.triarch(isa, options.triarch), _results(options, isa, variant),
-              _check_kernels(isa, names), script=options.run or "", limit=options.timeout or 600,
+              _check_kernels(isa, names), script=options.run or options.start or "", limit=options.timeout or 600,
               files=tuple(options.put), keep=options.keep)
     job.prepare()
     with _owning([job.results]):
@@ -125,8 +135,8 @@ def _scenarios(options):
             built[isa] = build.triarch(isa, options.triarch)
         if any(scenario.tests for scenario in chosen) and isa not in tests:
             tests[isa] = tuple(build.kvm_tests(isa))
-        kernels = dict.fromkeys(["trixie", *[name for scenario in chosen for name in scenario.kernels]])
-        job = Job(isa, variant, "batch", built[isa], _results(options, isa, variant), _check_kernels(isa, kernels),
+        needed = dict.fromkeys(["trixie", *[name for scenario in chosen for name in scenario.kernels]])
+        job = Job(isa, variant, "batch", built[isa], _results(options, isa, variant), _check_kernels(isa, needed),
                   scenarios=tuple((scenario.name, scenario.limit(isa)) for scenario in chosen),
                   whole_limit=options.timeout, keep=options.keep, tests=tests.get(isa, ()))
         job.prepare()
@@ -137,6 +147,14 @@ def _scenarios(options):
         raise LabError("none of these scenarios runs there")
     with _owning([job.results for job in jobs]):
         return asyncio.run(_until_killed(batch.everything(jobs, options.jobs or os.cpu_count() or 1)))
+
+
+def _files(options):
+    """What ci/boot needs to boot a guest on this very machine."""
+    isa, _ = _split(options.isa)
+    values = {"kernel": kernels.view(isa, ["trixie"]) / "trixie/vmlinuz", "initrd": images.guest(isa), "append": isa.append}
+    print("".join(f"{key}={shlex.quote(str(value))}\n" for key, value in values.items()), end="")
+    return 0
 
 
 def _list():
@@ -163,6 +181,8 @@ def main(arguments):
             return _list()
         if not options.isa:
             parser.error("which ISA? (ci/lab --help)")
+        if options.files:
+            return _files(options)
         if options.run is not None:
             if options.scenarios:
                 parser.error("either --run or scenarios")

@@ -1,14 +1,17 @@
 """The emulated s390x host: Hercules, whose SIE is the only one on offer (QEMU's TCG has none)."""
 
 import asyncio
+import contextlib
 import struct
 import subprocess
+import sys
 
 import cpio
 import images
+import keyboard
 import stream
 from kernels import Kernel
-from processes import LabError, spawn, stop
+from processes import spawn, stop
 
 MAIN_STORAGE_MIB = 1024
 INITRD_ADDRESS = 0x0200_0000
@@ -32,6 +35,9 @@ ARCHMODE ESAME
 
 _APPEND = ("console=ttyS0 panic=-1 cryptomgr.notests=1 nokaslr audit=0 lsm=capability loglevel=4 "
            "initcall_blacklist=load_system_certificate_list,jent_mod_init")
+
+#: A line to the console has 123 characters at most, and a key takes four.
+KEYS_A_LINE = 30
 
 #: What Hercules prints when its machine has stopped for good.
 _STOPPED = (b"disabled wait state", b"SYSCONS interface inactive")
@@ -64,31 +70,65 @@ def _write_files(job, lab, folder, disk):
     (folder / "hercules.cnf").write_text(CONFIGURATION.format(storage=MAIN_STORAGE_MIB, disk=disk.name))
 
 
-async def boot(job, lab):
-    """Runs the host until its results are complete or its machine stops; its console goes to host.log."""
+@contextlib.asynccontextmanager
+async def _running(job, lab, *words):
+    """Starts the host; yields its process and a function that takes new results and tells if there is more to come."""
     with job.own_folder("hercules") as folder:
         disk = folder / "results"
         _write_files(job, lab, folder, disk)
         reader = stream.Reader(disk, job.results)
         log = job.results / "host.log"
-        with open(log, "wb") as output:
+        with open(log, "wb") as output, open(job.results / "emulator.log", "wb") as errors:
             # Hercules ends when its stdin does, and not when its machine stops.
-            process = await spawn(["hercules", "-d", "-f", "hercules.cnf"], stdin=subprocess.PIPE, stdout=output,
-                                  stderr=subprocess.STDOUT, cwd=folder, env={"HERCULES_RC": "commands", "PATH": "/usr/bin"})
+            process = await spawn(["hercules", "-d", "-f", "hercules.cnf", *words], stdin=subprocess.PIPE, stdout=output,
+                                  stderr=errors, cwd=folder, env={"HERCULES_RC": "commands", "PATH": "/usr/bin"})
+
+            def poll():
+                stopped = process.returncode is not None or any(word in log.read_bytes() for word in _STOPPED)
+                reader.poll()
+                return not stopped and not reader.ended
+
             try:
-                while process.returncode is None and not reader.ended:
-                    stopped = any(word in log.read_bytes() for word in _STOPPED)
-                    reader.poll()
-                    if stopped:
-                        break
-                    await asyncio.sleep(0.2)
+                yield process, poll
             finally:
                 # Its own shutdown takes a second and buries the console's last lines.
                 await stop(process, grace=0)
                 reader.poll()
-    return process.returncode
+
+
+async def boot(job, lab):
+    """Runs the host until its results are complete or its machine stops; its console goes to host.log."""
+    async with _running(job, lab) as (_, poll):
+        while poll():
+            await asyncio.sleep(0.2)
 
 
 async def interact(job, lab):
-    """An interactive shell on the host."""
-    raise LabError("no interactive shell on s390x yet; use --run")
+    """Runs the host with this terminal as the keyboard and screen of what the job starts there.
+
+    A command that is started has every key (it is a guest, whose console echoes by itself); a shell gets whole lines.
+    """
+    # The word has it read commands from stdin; a line that begins with a dot goes to the host's console.
+    async with _running(job, lab, "EXTERNALGUI") as (process, poll):
+        with keyboard.raw() if job.script else contextlib.nullcontext():
+            keys = keyboard.Keys(quits=bool(job.script))
+            shown = 0
+            output = job.results / "run/output"
+            while poll() and not keys.quit:
+                typed = keys.take()
+                for at in range(0, len(typed), KEYS_A_LINE):
+                    codes = " ".join(f"{byte:03o}" for byte in typed[at:at + KEYS_A_LINE])
+                    process.stdin.write(f".{codes}\n".encode())
+                shown = _show(output, shown)
+                await asyncio.sleep(0.05)
+        _show(output, shown)
+
+
+def _show(path, shown):
+    """Copies what a file has beyond `shown` bytes to stdout; returns the new count."""
+    if path.exists():
+        new = path.read_bytes()[shown:]
+        sys.stdout.buffer.write(new)
+        sys.stdout.flush()
+        shown += len(new)
+    return shown

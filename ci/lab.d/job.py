@@ -37,7 +37,7 @@ class Job:
     kernels: tuple
     #: names and seconds, for mode "batch"
     scenarios: tuple = ()
-    #: shell commands, for mode "run"
+    #: shell commands for mode "run", or for mode "shell" instead of a shell
     script: str = ""
     #: more files for /lab
     files: tuple = ()
@@ -114,6 +114,8 @@ class Job:
             "VARIANT": self.variant,
             "APPEND": self.isa.append,
             "MODE": self.mode,
+            "START": self.script if self.mode == "shell" else "",
+            "STREAM_SECONDS": 0.2 if self.mode == "shell" else 1,
             "LIMIT": self.limit,
             "ROWS": terminal.lines,
             "COLUMNS": terminal.columns,

@@ -1,7 +1,7 @@
 # Runs on the emulated host once /lab and /out are there; /lab/job.sh says what for.
 #   MODE=batch  runs each of $SCENARIOS ("name:seconds ..."); results in /out/NAME
 #   MODE=run    runs /lab/run.sh; output in /out/run/output
-#   MODE=shell  an interactive shell on the console
+#   MODE=shell  runs $START, or else a shell, for the person at the terminal
 
 export ISA VARIANT APPEND CONSOLE
 PATH=/lab:/bin:/sbin:/usr/bin:/usr/sbin
@@ -42,10 +42,8 @@ run)
 	limited run "$LIMIT" /lab/run.sh
 	;;
 shell)
-	stty rows "$ROWS" cols "$COLUMNS" 2>/dev/null
-	cat /lab/welcome
 	cd /lab
-	setsid cttyhack sh -i
+	interactive "${START:-cat /lab/welcome; exec sh -i}"
 	;;
 *)
 	die "job.sh asks for an unknown mode '$MODE'"

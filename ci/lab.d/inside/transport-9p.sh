@@ -14,3 +14,9 @@ transport_in() {
 transport_out() {
 	:
 }
+
+# interactive COMMAND: runs it with the host's console, which is the person's terminal, as its controlling terminal.
+interactive() {
+	stty rows "$ROWS" cols "$COLUMNS"
+	setsid cttyhack sh -c "$1"
+}

@@ -8,6 +8,7 @@ DISK_ID=0.0.0120
 DISK_BLOCKS=131072
 
 transport_in() {
+	. /lab/job.sh
 	echo 1 >"/sys/bus/ccw/devices/$DISK_ID/online" || die "no disk for results"
 	DISK=/dev/$(ls "/sys/bus/ccw/devices/$DISK_ID/block")
 	stream_results &
@@ -17,6 +18,21 @@ transport_in() {
 transport_out() {
 	: >/run/stream.stop
 	wait "$STREAMER"
+}
+
+# interactive COMMAND: runs it with keys that come in as lines of octal numbers, as the console takes whole lines and
+# not every character, and with output that leaves as a result.
+interactive() {
+	mkdir -p /out/run
+	mkfifo /run/keys
+	stty -echo </dev/console
+	while read -r codes; do
+		for code in $codes; do
+			printf "\\$code"
+		done
+	done </dev/console 1<>/run/keys &
+	sh -c "$1" <>/run/keys >/out/run/output 2>&1
+	kill $!
 }
 
 put() {
@@ -56,7 +72,7 @@ stream_results() {
 	at=0
 	until [ -e /run/stream.stop ]; do
 		stream_pass
-		sleep "${STREAM_SECONDS:-1}"
+		sleep "$STREAM_SECONDS"
 	done
 	stream_pass
 	echo "lab-end" | put count=1 seek="$at"
