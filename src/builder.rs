@@ -7,7 +7,7 @@ use triarch_arch::hv::{Interrupt, IrqRoute, Irqchip};
 use triarch_arch::kvm::{self, Host, Interrupts, VmConfig};
 use triarch_boards::{Attachment, DeviceKind, DeviceSlot, MachinePlan};
 use triarch_devices::{
-    AcpiPower, Bus, BusError, Device, Hook, I8042, Input, Ioapic, Line, Uart16550, Window,
+    AcpiPower, Bus, BusError, Device, Hook, I8042, Input, Ioapic, Line, Pl011, Pl031, Uart16550, Window,
 };
 
 use crate::console::Console;
@@ -149,10 +149,12 @@ impl DeviceBuilder<'_> {
             DeviceKind::Uart16550 => {
                 self.console_device(Uart16550::new(self.line(slot)?, self.console.sink(), self.drained()))
             }
-            DeviceKind::Pl011 => return missing,
+            DeviceKind::Pl011 => {
+                self.console_device(Pl011::new(self.line(slot)?, self.console.sink(), self.drained()))
+            }
             DeviceKind::I8042 => Arc::new(Mutex::new(I8042::new())),
             DeviceKind::AcpiPower => Arc::new(Mutex::new(AcpiPower::new())),
-            DeviceKind::Pl031 => return missing,
+            DeviceKind::Pl031 => Arc::new(Mutex::new(Pl031::new())),
             DeviceKind::Ioapic => match &self.platform.ioapic {
                 Some(ioapic) => ioapic.clone(),
                 None => return Err(Error::Slot { name: slot.name, what: "the irqchip is not split" }),

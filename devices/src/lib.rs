@@ -8,12 +8,16 @@ mod acpi_power;
 mod bus;
 mod i8042;
 mod ioapic;
+mod pl011;
+mod pl031;
 mod uart16550;
 
 pub use acpi_power::AcpiPower;
 pub use bus::{Bus, BusError, Window};
 pub use i8042::I8042;
 pub use ioapic::{Ioapic, MsiMessage};
+pub use pl011::Pl011;
+pub use pl031::Pl031;
 pub use uart16550::Uart16550;
 
 /// A device whose registers lie on a bus.
