@@ -8,6 +8,7 @@ use crate::Isa;
 pub const ISA: Isa = Isa::X86_64;
 
 pub mod acpi;
+pub mod boot;
 pub mod bzimage;
 pub mod cpuid;
 pub mod pvh;
