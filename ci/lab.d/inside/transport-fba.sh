@@ -36,7 +36,7 @@ interactive() {
 }
 
 put() {
-	dd bs=512 conv=sync,notrunc oflag=direct of="$DISK" "$@" 2>/run/stream.dd || die "$(cat /run/stream.dd)"
+	dd bs=512 conv=sync,notrunc,fsync of="$DISK" "$@" 2>/run/stream.dd || die "$(cat /run/stream.dd)"
 }
 
 # stream_file PATH SIZE: emits what is new in a file. The last block may have been partial before, so it goes again.
