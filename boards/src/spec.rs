@@ -108,6 +108,8 @@ pub struct MachineSpec {
     pub irqchip: IrqchipChoice,
     /// Whether there is an i8254 (x86_64, with the irqchip in the kernel).
     pub pit: bool,
+    /// Entropy for the guest, where its boot protocol can hand some over. No two boots may share it.
+    pub seed: [u8; 40],
 }
 
 /// The granularity of RAM: what every ISA's page tables and memory slots take.

@@ -105,7 +105,7 @@ impl MachineArgs {
         Ok(BootFiles { kernel, initrd })
     }
 
-    /// The machine asked for, for a guest of `isa` unless a board is named.
+    /// The machine asked for, for a guest of `isa` unless a board is named; without entropy.
     pub(super) fn spec(&self, isa: Isa, files: &BootFiles) -> MachineSpec {
         let board = self.board.unwrap_or(Board::default_of(isa));
         MachineSpec {
@@ -120,6 +120,7 @@ impl MachineArgs {
                 IrqchipArg::Kernel => IrqchipChoice::Kernel,
             },
             pit: self.pit,
+            seed: [0; 40],
         }
     }
 

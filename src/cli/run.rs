@@ -6,9 +6,12 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
+use rustix::rand::GetRandomFlags;
 use serde::Serialize;
 use triarch_arch::Isa;
+use triarch_arch::hv::HostCaps;
 use triarch_arch::kvm::{self, Host, install_kick_handler};
+use triarch_boards::{MachinePlan, MachineSpec};
 
 use super::machine_args::MachineArgs;
 use crate::builder::{self, Parts};
@@ -69,7 +72,7 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<u8> {
     let host = Host::open(&args.kvm).with_context(|| hint(&args.kvm))?;
     let caps = host.caps()?;
     // What can be refused is refused before a terminal or a file is touched.
-    let mut plan = triarch_boards::plan(&spec, &caps)?;
+    let mut plan = plan_anew(&spec, &caps)?;
 
     let signals = Signals::catch()?;
     install_kick_handler().context("can't install a signal handler")?;
@@ -86,14 +89,24 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<u8> {
         if outcome != Outcome::Reset || args.on_reset == OnReset::Exit {
             break outcome;
         }
-        // Planned again: a plan holds entropy for the guest, which no two boots may share.
-        plan = triarch_boards::plan(&spec, &caps)?;
+        plan = plan_anew(&spec, &caps)?;
     };
     drop(console);
     if let Some(path) = &args.stats {
         write_stats(path, &stats).with_context(|| format!("--stats: can't write {path:?}"))?;
     }
     Ok(status(outcome))
+}
+
+/// Plans with fresh entropy for the guest, which no two boots may share.
+fn plan_anew(spec: &MachineSpec, caps: &HostCaps) -> anyhow::Result<MachinePlan> {
+    let mut spec = spec.clone();
+    let got = rustix::rand::getrandom(&mut spec.seed, GetRandomFlags::empty())
+        .context("no entropy for the guest")?;
+    if got != spec.seed.len() {
+        bail!("only {got} bytes of entropy for the guest");
+    }
+    Ok(triarch_boards::plan(&spec, caps)?)
 }
 
 fn hint(path: &Path) -> String {

@@ -7,6 +7,7 @@ use crate::Isa;
 /// The ISA of this module.
 pub const ISA: Isa = Isa::Aarch64;
 
+pub mod fdt;
 pub mod image;
 mod state;
 
