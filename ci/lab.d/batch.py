@@ -11,7 +11,7 @@ import run
 from processes import say
 
 #: What tells why an emulated host ended: its console, and its emulator's messages.
-HOST_LOGS = ("host.log", "emulator.log")
+HOST_LOGS = ("host", "emulator")
 
 
 @dataclasses.dataclass
@@ -83,8 +83,8 @@ async def _job(job, slots, report):
                 name = left[0][0]
                 (job.results / name).mkdir(exist_ok=True)
                 for log in HOST_LOGS:
-                    if (job.results / log).exists():
-                        shutil.copy(job.results / log, job.results / name)
+                    if job.log(log).exists():
+                        shutil.copy(job.log(log), job.results / name / f"{log}.log")
                 report(Result(job.name, name, False, ended))
             job = dataclasses.replace(job, scenarios=tuple(left[1:]))
 
@@ -92,6 +92,7 @@ async def _job(job, slots, report):
 async def everything(jobs, slots):
     """Runs the jobs, `slots` hosts at a time; prints the table; returns the exit status."""
     began = time.monotonic()
+    jobs = [part for job in jobs for part in job.split(max(1, slots // len(jobs)))]
     results = []
     by_host = {job.name: job for job in jobs}
 

@@ -120,6 +120,8 @@ def _adhoc(options, mode):
 
 def _scenarios(options):
     """Scenarios on one host or on all."""
+    if options.triarch and options.isa == "all":
+        raise LabError("--triarch is a binary of one ISA; name that ISA")
     if options.isa == "all":
         hosts = [(isa, variant) for isa in ISAS.values() for variant in isa.variants]
         # The slowest first, so that the others fill the time beside it.
@@ -141,8 +143,6 @@ def _scenarios(options):
                   whole_limit=options.timeout, keep=options.keep, tests=tests.get(isa, ()))
         job.prepare()
         jobs.append(job)
-    if options.triarch and len(built) > 1:
-        raise LabError("--triarch is a binary of one ISA; name that ISA")
     if not jobs:
         raise LabError("none of these scenarios runs there")
     with _owning([job.results for job in jobs]):

@@ -77,8 +77,8 @@ async def _running(job, lab, *words):
         disk = folder / "results"
         _write_files(job, lab, folder, disk)
         reader = stream.Reader(disk, job.results)
-        log = job.results / "host.log"
-        with open(log, "wb") as output, open(job.results / "emulator.log", "wb") as errors:
+        log = job.log("host")
+        with open(log, "wb") as output, open(job.log("emulator"), "wb") as errors:
             # Hercules ends when its stdin does, and not when its machine stops.
             process = await spawn(["hercules", "-d", "-f", "hercules.cnf", *words], stdin=subprocess.PIPE, stdout=output,
                                   stderr=errors, cwd=folder, env={"HERCULES_RC": "commands", "PATH": "/usr/bin"})

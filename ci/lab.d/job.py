@@ -47,6 +47,8 @@ class Job:
     limit: int = 600
     #: limit for the whole boot, in seconds; None means what the parts sum up to
     whole_limit: int | None = None
+    #: which of the hosts this is that share the scenarios of an ISA and variant
+    part: int = 1
     #: keep the files that the host was booted with
     keep: bool = False
     variables: dict = dataclasses.field(default_factory=dict)
@@ -55,6 +57,19 @@ class Job:
     def name(self):
         """As on the command line: aarch64 or aarch64/gicv2."""
         return f"{self.isa.name}/{self.variant}" if self.variant else self.isa.name
+
+    @property
+    def _part_suffix(self):
+        return "" if self.part == 1 else f"-{self.part}"
+
+    def log(self, name):
+        """Where the host's own logs go: its console is "host", its emulator's messages are "emulator"."""
+        return self.results / f"{name}{self._part_suffix}.log"
+
+    def split(self, parts):
+        """Jobs for several hosts that share the scenarios, in turns, as the long ones tend to stand together."""
+        return [dataclasses.replace(self, part=part + 1, scenarios=self.scenarios[part::parts])
+                for part in range(min(parts, len(self.scenarios)))]
 
     @property
     def seconds(self):
@@ -77,7 +92,7 @@ class Job:
     @contextlib.contextmanager
     def own_folder(self, name):
         """An empty folder that is removed at the end, or by the next run if this one is killed."""
-        folder = self.results / f".{name}"
+        folder = self.results / f".{name}{self._part_suffix}"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         try:

@@ -6,6 +6,9 @@ import images
 from kernels import Kernel
 from processes import spawn, stop
 
+# One CPU: two emulated ones cost a third more for the same work, and kernels that patch their own code while both run it
+# (each start of a first guest does) have been seen to die of it in QEMU 7.2.
+
 #: Memory is taken from the real machine as the host touches it, so a big one costs little. x86_64 has room for a
 #: guest with RAM above 4 GiB.
 _X86_64 = ["qemu-system-x86_64", "-machine", "q35", "-cpu", "EPYC-Milan,+svm,+npt", "-m", "6G"]
@@ -26,7 +29,7 @@ def _machine(job):
 
 def _command(job, lab, serial):
     machine, image, console = _machine(job)
-    command = [*machine, "-nodefaults", "-no-reboot", "-display", "none", "-accel", "tcg", "-smp", "2",
+    command = [*machine, "-nodefaults", "-no-reboot", "-display", "none", "-accel", "tcg", "-smp", "1",
                "-kernel", Kernel(job.isa, "trixie").folder / image, "-initrd", images.host(job.isa, "9p"),
                "-append", f"{console} {_APPEND}",
                "-chardev", serial, "-serial", "chardev:console"]
@@ -40,8 +43,8 @@ def _command(job, lab, serial):
 
 async def boot(job, lab):
     """Runs the host to its end; its console goes to host.log. The caller sees to the time limit by cancelling."""
-    log = job.results / "host.log"
-    with open(job.results / "emulator.log", "wb") as errors:
+    log = job.log("host")
+    with open(job.log("emulator"), "wb") as errors:
         process = await spawn(_command(job, lab, f"file,id=console,path={str(log).replace(',', ',,')}"),
                               stdout=errors, stderr=subprocess.STDOUT)
         try:

@@ -62,8 +62,8 @@ async def commands(job):
             await follower
     status = job.results / "run/status"
     if not status.exists():
-        say(f"lab: the emulated host ended early; its console ({job.results / 'host.log'}) says:\n"
-            f"{tail(job.results / 'host.log')}\n{tail(job.results / 'emulator.log')}")
+        say(f"lab: the emulated host ended early; its console ({job.log('host')}) says:\n"
+            f"{tail(job.log('host'))}\n{tail(job.log('emulator'))}")
         return 1
     return int(status.read_text().split()[0])
 

@@ -6,7 +6,8 @@
 
 KERNELS=/lab/kernels
 INITRD=/lab/initrd.img
-READY='triarch-guest: ready'
+# Up to its last word, so that half a line does not match.
+READY='triarch-guest: ready .* up'
 
 say() {
 	echo "[$(cut -d' ' -f1 /proc/uptime)] $*"
@@ -47,9 +48,8 @@ vm_start() {
 		triarch run "$@" <>"$RUN/$vm.in" >"$OUT/console-$vm.log" 2>"$OUT/triarch-$vm.log" &
 		echo $! >"$RUN/$vm.pid"
 		wait $!
-		echo $? >"$RUN/$vm.part"
-		mv "$RUN/$vm.part" "$RUN/$vm.status"
-	) &
+		echo $? >"$RUN/$vm.part" && mv "$RUN/$vm.part" "$RUN/$vm.status"
+	) 2>"$RUN/$vm.shell" &
 }
 
 # vm_boot NAME KERNEL ARG...: vm_start of a Debian kernel with the lab's initrd; KERNEL is a path below /lab/kernels.
