@@ -6,7 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails is what it is for")]
 
 use std::path::Path;
-use std::sync::mpsc;
+use std::sync::{OnceLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -28,7 +28,13 @@ const KERNEL: Irqchip = Irqchip::X86Kernel { pit: false };
 /// The host's KVM, or `None` where tests can go without.
 fn host() -> Option<Host> {
     match Host::open(Path::new(DEVICE)) {
-        Ok(host) => Some(host),
+        Ok(host) => {
+            // KVM patches the scheduler when the first VM comes and when the last one goes. QEMU, emulating a host in the lab, has a
+            // race there; so one stays for as long as the tests run.
+            static STAYS: OnceLock<Vm> = OnceLock::new();
+            STAYS.get_or_init(|| host.create_vm(config(&host, SPLIT, 1)).unwrap());
+            Some(host)
+        }
         Err(error) => {
             let off = std::env::var("TRIARCH_KVM_TESTS").is_ok_and(|v| v == "off");
             let ci = std::env::var("CI").is_ok_and(|v| v == "true");
@@ -42,6 +48,12 @@ fn host() -> Option<Host> {
 fn x86_caps(caps: &HostCaps) -> &x86_64::HostCaps {
     let IsaCaps::X86_64(caps) = &caps.isa else { panic!("an x86_64 host") };
     caps
+}
+
+fn config(host: &Host, irqchip: Irqchip, cpus: u32) -> VmConfig {
+    let caps = host.caps().unwrap();
+    let model = x86_64::CpuModel { cpuid: cpuid::model(&x86_caps(&caps).cpuid, cpus) };
+    VmConfig { irqchip, cpu_model: CpuModel::X86_64(model), cpus, address_limit: 1 << 32 }
 }
 
 struct Guest {
@@ -159,7 +171,9 @@ fn port_and_memory_accesses_come_with_their_sizes_and_data() {
 /// All of a state that must be the same a moment later in another VM: not what time changes.
 fn timeless(mut state: x86_64::VcpuState) -> x86_64::VcpuState {
     const TSC: u32 = 0x10;
-    let msrs: Vec<Msr> = state.msrs.take().unwrap().into_iter().filter(|m| m.index != TSC).collect();
+    const HYPERV_TIME: u32 = 0x4000_0020;
+    let mut msrs = state.msrs.take().unwrap();
+    msrs.retain(|msr| ![TSC, HYPERV_TIME].contains(&msr.index));
     assert!(msrs.len() > 10, "{msrs:x?}");
     state.msrs = Some(msrs);
     state
@@ -322,7 +336,9 @@ fn crashes_say_where() {
     guest.vcpus[0].restore(&VcpuState::X86_64(Box::new(sparse))).unwrap();
     match run!(guest.vcpus[0]) {
         Exit::System(SystemEvent::Crash { reason }) => {
-            assert!(reason.starts_with("triple fault at rip 0x1000 "), "{reason}");
+            // AMD's KVM does not tell where.
+            let known = reason.starts_with("triple fault at rip 0x1000 ") || reason == "triple fault";
+            assert!(known, "{reason}");
         }
         exit => panic!("{exit:?}"),
     }

@@ -173,6 +173,8 @@ pub struct BootParams<'a> {
     pub initrd: Option<(u64, u64)>,
     /// Guest-physical address of ACPI's root pointer.
     pub rsdp: u64,
+    /// Guest-physical address of the setup data, such as [`rng_seed`], or 0.
+    pub setup_data: u64,
     /// What is where in memory.
     pub e820: &'a [E820Entry],
 }
@@ -192,8 +194,7 @@ pub fn zero_page(header: &Header, params: &BootParams<'_>) -> Vec<u8> {
     put(&mut page, EXT_RAMDISK_IMAGE, &high(initrd));
     put(&mut page, RAMDISK_SIZE, &low(initrd_len));
     put(&mut page, EXT_RAMDISK_SIZE, &high(initrd_len));
-    // The file's own value is no address of ours.
-    put(&mut page, SETUP_DATA, &[0; 8]);
+    put(&mut page, SETUP_DATA, &params.setup_data.to_le_bytes());
     put(&mut page, ACPI_RSDP_ADDR, &params.rsdp.to_le_bytes());
     let mut count = 0u8;
     let mut at = E820_TABLE;
@@ -205,6 +206,18 @@ pub fn zero_page(header: &Header, params: &BootParams<'_>) -> Vec<u8> {
     }
     put(&mut page, E820_ENTRIES, &[count]);
     page
+}
+
+/// Entropy for the kernel's random numbers (`SETUP_RNG_SEED`, Linux 6.0), the only node of the list of setup data.
+pub fn rng_seed(seed: &[u8; 40]) -> Vec<u8> {
+    const NO_NEXT: u64 = 0;
+    const SETUP_RNG_SEED: u32 = 9;
+    const LEN: u32 = 40;
+    let mut node = NO_NEXT.to_le_bytes().to_vec();
+    node.extend(SETUP_RNG_SEED.to_le_bytes());
+    node.extend(LEN.to_le_bytes());
+    node.extend(seed);
+    node
 }
 
 /// Writes a field; all fields above lie within the page.
@@ -315,6 +328,7 @@ mod tests {
                         cmdline: u64::MAX,
                         initrd: Some((u64::MAX, u64::MAX)),
                         rsdp: u64::MAX,
+                        setup_data: u64::MAX,
                         e820: &[E820Entry { base: 0, size: 1, kind: crate::x86_64::boot::E820Kind::Ram };
                             200],
                     };
@@ -323,6 +337,13 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn the_seed_is_a_node_of_setup_data() {
+        let node = rng_seed(&[0xa5; 40]);
+        assert_eq!(node[..16], [0, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 40, 0, 0, 0]);
+        assert_eq!(node[16..], [0xa5; 40]);
     }
 
     #[test]
@@ -340,6 +361,7 @@ mod tests {
                 cmdline: 0x2_0000,
                 initrd: Some((0x1_2345_6000, 0x2_0000_0001)),
                 rsdp: 0xe_0000,
+                setup_data: 0x8000,
                 e820: &e820,
             },
         );
@@ -352,7 +374,7 @@ mod tests {
         want[0x214..0x218].copy_from_slice(&[0, 0, 0, 1]);
         want[0x218..0x220].copy_from_slice(&[0x00, 0x60, 0x45, 0x23, 1, 0, 0, 0]);
         want[0x228..0x22c].copy_from_slice(&[0, 0, 2, 0]);
-        want[0x250..0x258].fill(0);
+        want[0x250..0x258].copy_from_slice(&[0, 0x80, 0, 0, 0, 0, 0, 0]);
         want[0x2d0..0x2e4].copy_from_slice(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0xfc, 9, 0, 0, 0, 0, 0, 1, 0, 0, 0]);
         want[0x2e4..0x2f8].copy_from_slice(&[0, 0xfc, 9, 0, 0, 0, 0, 0, 0, 4, 6, 0, 0, 0, 0, 0, 2, 0, 0, 0]);
         assert!(page == want, "{:x?}", page.iter().zip(&want).position(|(a, b)| a != b));

@@ -15,6 +15,9 @@ use crate::{Error, MachineSpec, RamRange, Segment, Source};
 /// Alignment of the initrd.
 const PAGE: u64 = 4096;
 
+/// Alignment of RAM.
+const GRANULE: u64 = 1 << 20;
+
 /// What a boot takes.
 pub struct Boot {
     /// By ascending address.
@@ -23,7 +26,34 @@ pub struct Boot {
     pub vcpu: VcpuState,
 }
 
-/// Plans the boot of `kernel`. `ram` is one range from 0 on, and perhaps one from 4 GiB on.
+/// Where RAM goes on after the first MiB when there is too little to reach from there over the kernel to the initrd's end: at the
+/// kernel. `None` when there is enough, or when that would not help.
+///
+/// Linux runs at 16 MiB at the lowest and takes some 50 MiB there, so this is what a stock kernel in 64 MiB takes.
+pub fn base_of_small_ram(spec: &MachineSpec) -> Option<u64> {
+    let (start, end) = match &spec.kernel.as_ref()?.format {
+        Format::BzImage(header) => (header.pref_address, header.pref_address.checked_add(footprint(header))?),
+        Format::Pvh(image) => {
+            let end = image.segments.iter().map(|part| part.address + part.memory_size).max()?;
+            (image.segments.first()?.address, end)
+        }
+        Format::Arm64(_) | Format::S390x(_) => return None,
+    };
+    let end = end.checked_add(spec.initrd.unwrap_or(0))?.checked_next_multiple_of(PAGE)?;
+    let base = start & !(GRANULE - 1);
+    let moved = base.checked_add(spec.memory - layout::HIGH_MEMORY)?;
+    let small = spec.memory < layout::SMALL_MEMORY;
+    let helps =
+        small && spec.memory < end && end <= moved && base >= layout::HIGH_MEMORY && moved <= layout::HOLE;
+    helps.then_some(base)
+}
+
+/// Bytes of RAM that a bzImage takes from where it is loaded.
+fn footprint(header: &bzimage::Header) -> u64 {
+    header.image_size.max(header.init_size.into())
+}
+
+/// Plans the boot of `kernel`. `ram` has one or two ranges below 4 GiB, the first from 0 on, and perhaps one above.
 pub fn boot(spec: &MachineSpec, kernel: &Kernel, ram: &[RamRange]) -> Result<Boot, Error> {
     let mut planner = Planner { spec, ram, segments: Vec::new() };
     planner.cmdline_and_acpi();
@@ -37,6 +67,16 @@ pub fn boot(spec: &MachineSpec, kernel: &Kernel, ram: &[RamRange]) -> Result<Boo
     let segments = planner.finish()?;
     Ok(Boot { segments, vcpu: VcpuState::X86_64(Box::new(vcpu)) })
 }
+
+/// What a PC's firmware has at the reset vector: here, a reset, by ACPI's register.
+///
+/// Linux on hardware-reduced ACPI resets by EFI, and without EFI by a jump to here (`arch/x86/kernel/reboot.c`); it never tries ACPI's
+/// register itself.
+const RESET_CODE: [u8; 9] = {
+    let [low, high] = (layout::POWER + AcpiPower::RESET).to_le_bytes();
+    // mov dx, port; mov al, value; out dx, al; hlt; jmp to the hlt
+    [0xba, low, high, 0xb0, AcpiPower::RESET_VALUE, 0xee, 0xf4, 0xeb, 0xfd]
+};
 
 /// What ACPI's tables tell of the board's devices.
 fn acpi_spec(cpus: u32) -> AcpiSpec {
@@ -72,7 +112,8 @@ impl Planner<'_> {
 
     /// End of RAM below 4 GiB.
     fn low_end(&self) -> u64 {
-        self.ram.first().map_or(0, |range| range.base + range.size)
+        let low = self.ram.iter().filter(|range| range.base < layout::HOLE);
+        low.map(|range| range.base + range.size).max().unwrap_or(0)
     }
 
     fn add(&mut self, name: &'static str, address: u64, source: Source) {
@@ -89,6 +130,7 @@ impl Planner<'_> {
         cmdline.push(0);
         self.add_bytes("cmdline", layout::CMDLINE, cmdline);
         self.add_bytes("acpi", layout::ACPI, acpi::build(&acpi_spec(self.spec.cpus), layout::ACPI));
+        self.add_bytes("reset-vector", layout::RESET_VECTOR, RESET_CODE.to_vec());
     }
 
     /// Checks the command line's length, without its NUL.
@@ -104,9 +146,9 @@ impl Planner<'_> {
         let mut map = vec![
             entry(0, layout::LOW_RAM_END, E820Kind::Ram),
             entry(layout::LOW_RAM_END, layout::HIGH_MEMORY, E820Kind::Reserved),
-            entry(layout::HIGH_MEMORY, self.low_end(), E820Kind::Ram),
         ];
-        map.extend(self.ram.iter().skip(1).map(|r| entry(r.base, r.base + r.size, E820Kind::Ram)));
+        let above = self.ram.iter().map(|r| (r.base.max(layout::HIGH_MEMORY), r.base + r.size));
+        map.extend(above.filter(|(base, end)| base < end).map(|(base, end)| entry(base, end, E820Kind::Ram)));
         map
     }
 
@@ -118,7 +160,7 @@ impl Planner<'_> {
         let low_end = self.low_end().min(limit);
         let low = below(low_end).filter(|address| *address >= kernel_end);
         let high = || {
-            let range = self.ram.get(1).filter(|_| above_4g)?;
+            let range = self.ram.iter().find(|range| above_4g && range.base >= layout::HOLE_END)?;
             below(range.base + range.size).filter(|address| *address >= range.base)
         };
         let address = low
@@ -143,7 +185,7 @@ impl Planner<'_> {
         if address < layout::HIGH_MEMORY {
             return Err(self.refused(format!("it wants to be loaded at {address:#x}, below 1 MiB")));
         }
-        let size = header.image_size.max(header.init_size.into());
+        let size = footprint(header);
         let end = address.saturating_add(size);
         if end > self.low_end() {
             let room = self.low_end().saturating_sub(address);
@@ -158,10 +200,12 @@ impl Planner<'_> {
             cmdline: layout::CMDLINE,
             initrd,
             rsdp: layout::ACPI,
+            setup_data: layout::SETUP_DATA,
             e820: &self.memory_map(),
         };
         let zero_page = bzimage::zero_page(header, &params);
         self.add_bytes("zero-page", layout::ZERO_PAGE, zero_page);
+        self.add_bytes("rng-seed", layout::SETUP_DATA, bzimage::rng_seed(&self.spec.seed));
         self.add_bytes("gdt", layout::GDT, gdt());
         self.add_bytes("page-tables", layout::PAGE_TABLES, page_tables(layout::PAGE_TABLES));
         let entry = address + bzimage::ENTRY_64;

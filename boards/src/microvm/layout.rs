@@ -5,12 +5,15 @@
 //! | 0x0000_0500                | descriptor table of the 64-bit entry                          |
 //! | 0x0000_6000                | PVH's start information                                       |
 //! | 0x0000_7000                | zero page                                                     |
+//! | 0x0000_8000                | setup data: entropy                                           |
 //! | 0x0000_9000 .. 0x0000_f000 | page tables of the 64-bit entry                               |
 //! | 0x0002_0000 .. 0x0003_0000 | command line                                                  |
 //! | 0x0009_fc00 .. 0x0010_0000 | reserved; ACPI's tables from 0xe_0000                        |
 //! | 0x0010_0000 .. 0xc000_0000 | RAM; the kernel where it likes to be, the initrd at the end   |
 //! | 0xc000_0000 .. 4 GiB       | no RAM: devices, IOAPIC, LAPICs                               |
 //! | 4 GiB ..                   | the rest of RAM                                               |
+//!
+//! With too little RAM for that, there is none between 1 MiB and the kernel.
 
 /// The descriptor table: behind the real-mode vectors and BIOS data, which nobody uses but kernels leave alone.
 pub const GDT: u64 = 0x500;
@@ -18,6 +21,8 @@ pub const GDT: u64 = 0x500;
 pub const START_INFO: u64 = 0x6000;
 /// The zero page.
 pub const ZERO_PAGE: u64 = 0x7000;
+/// The zero page's setup data.
+pub const SETUP_DATA: u64 = 0x8000;
 /// The page tables.
 pub const PAGE_TABLES: u64 = 0x9000;
 /// The command line.
@@ -28,6 +33,8 @@ pub const CMDLINE_ROOM: u64 = 0x1_0000;
 pub const LOW_RAM_END: u64 = 0x9_fc00;
 /// ACPI's tables, its root pointer first: it is where kernels look that know no other way.
 pub const ACPI: u64 = 0xe_0000;
+/// Where an x86 CPU begins after a reset, and where old software jumps to for one.
+pub const RESET_VECTOR: u64 = 0xf_fff0;
 /// Where RAM goes on, and the first address at which kernels may be loaded.
 pub const HIGH_MEMORY: u64 = 0x10_0000;
 /// End of RAM below 4 GiB.
@@ -37,6 +44,8 @@ pub const HOLE_END: u64 = 1 << 32;
 
 /// The least RAM: what a small kernel needs that runs at 16 MiB.
 pub const MIN_MEMORY: u64 = 32 << 20;
+/// With this much RAM or more, it never has a gap above 1 MiB: a kernel that does not fit then is not a small machine's problem.
+pub const SMALL_MEMORY: u64 = 128 << 20;
 /// The most RAM in a row: KVM's slots have fewer than 2^31 pages (`KVM_MEM_MAX_NR_PAGES`).
 pub const MAX_HIGH_RAM: u64 = (1 << 43) - (1 << 20);
 

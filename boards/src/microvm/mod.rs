@@ -66,6 +66,10 @@ fn ram(spec: &MachineSpec, caps: &x86_64::HostCaps) -> Result<Vec<RamRange>, Err
     if memory < min || memory > max {
         return Err(Error::Memory { board, memory, min, max });
     }
+    if let Some(base) = boot::base_of_small_ram(spec) {
+        let first = RamRange { base: 0, size: layout::HIGH_MEMORY };
+        return Ok(vec![first, RamRange { base, size: memory - first.size }]);
+    }
     let low = RamRange { base: 0, size: memory.min(layout::HOLE) };
     let high = RamRange { base: layout::HOLE_END, size: memory - low.size };
     Ok([low, high].into_iter().filter(|range| range.size > 0).collect())

@@ -100,6 +100,10 @@ fn system_event(fd: &mut VcpuFd, reason: u32) -> SystemEvent {
     let crash = |fd: &VcpuFd, what: &str| SystemEvent::Crash { reason: format!("{what}{}", place(fd)) };
     // SAFETY of the unions' members below: the exit reason says which is the valid one.
     match reason {
+        // AMD's KVM has reset the vCPU by now (Linux, `shutdown_interception`), so that it stands at the reset vector.
+        KVM_EXIT_SHUTDOWN if fd.get_sregs().is_ok_and(|sregs| sregs.cs.base == RESET_CS_BASE) => {
+            SystemEvent::Crash { reason: "triple fault".to_owned() }
+        }
         KVM_EXIT_SHUTDOWN => crash(fd, "triple fault"),
         KVM_EXIT_SYSTEM_EVENT => {
             // SAFETY: see above.
@@ -147,6 +151,9 @@ fn internal_error(run: &kvm_run) -> String {
     }
     text
 }
+
+/// Base of CS after a reset, which no running guest has: a far jump loads another.
+const RESET_CS_BASE: u64 = 0xffff_0000;
 
 /// Where the vCPU stands, for a crash report.
 fn place(fd: &VcpuFd) -> String {
