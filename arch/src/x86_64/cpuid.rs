@@ -201,3 +201,129 @@ impl Topology {
         [leaf.eax, leaf.ebx, leaf.ecx, leaf.edx] = [shift, count, kind << 8 | level & 0xff, self.index];
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leaf(function: u32, index: Option<u32>, answer: [u32; 4]) -> CpuidLeaf {
+        CpuidLeaf::new(function, index, answer)
+    }
+
+    fn find(leaves: &[CpuidLeaf], function: u32, index: Option<u32>) -> [u32; 4] {
+        let found: Vec<_> =
+            leaves.iter().filter(|l| l.function == function && l.index == index).copied().collect();
+        let [one] = found.as_slice() else { panic!("{function:#x} {index:?}: {found:x?}") };
+        [one.eax, one.ebx, one.ecx, one.edx]
+    }
+
+    fn intel() -> Vec<CpuidLeaf> {
+        vec![
+            leaf(0, None, [0x1f, 0x756e_6547, 0x6c65_746e, 0x4965_6e69]),
+            leaf(1, None, [0x50654, 0xaa20_0800, 1 << 5 | 1, 0x0f8b_fbff]),
+            // Caches of the host: L1 shared by 2 threads, L2 by 2, L3 by 32; and the end of the list.
+            leaf(4, Some(0), [0x7c00_4121, 0x01c0_003f, 0x3f, 0]),
+            leaf(4, Some(2), [0x7c00_4143, 0x03c0_003f, 0x3ff, 0]),
+            leaf(4, Some(3), [0x7c07_c163, 0x0280_003f, 0xcfff, 4]),
+            leaf(4, Some(4), [0; 4]),
+            leaf(0xb, Some(0), [1, 2, 0x100, 0x55]),
+            leaf(0xb, Some(1), [6, 64, 0x201, 0x55]),
+            leaf(0x1f, Some(0), [1, 2, 0x100, 0x55]),
+            leaf(0x4000_0001, None, [0x0100_7efb, 0, 0, 0]),
+            leaf(0x8000_0001, None, [0, 0, 0x121, 0]),
+            leaf(0x8000_0008, None, [0x3934, 0, 0, 0]),
+        ]
+    }
+
+    fn amd() -> Vec<CpuidLeaf> {
+        vec![
+            leaf(0, None, [0xd, 0x6874_7541, 0x444d_4163, 0x6974_6e65]),
+            leaf(1, None, [0xa0_0f11, 0, 0, 0x178b_fbff]),
+            leaf(0x8000_0001, None, [0, 0, 1 << 22 | 1 << 2 | 1 << 1, 0]),
+            leaf(0x8000_0008, None, [0x3030, 0x1000, 0x703f, 7]),
+            leaf(0x8000_001d, Some(0), [0x4121, 0x01c0_003f, 0x3f, 0]),
+            leaf(0x8000_001d, Some(3), [0x3c163, 0x03c0_003f, 0x7fff, 1]),
+            leaf(0x8000_001e, None, [0x11, 0x105, 0x301, 0]),
+            leaf(0x8000_0026, Some(0), [1, 2, 0x100, 0x11]),
+        ]
+    }
+
+    #[test]
+    fn the_model_is_what_a_guest_can_have() {
+        let leaves = model(&intel(), 4);
+        let [_, _, ecx, _] = find(&leaves, 1, None);
+        assert_eq!(ecx, 1 << 31 | 1 << 21 | 1, "no VMX; x2APIC and a hypervisor");
+        assert_eq!(find(&leaves, 0x4000_0001, None)[0], 0x0100_7efb);
+        let leaves = model(&amd(), 4);
+        assert_eq!(find(&leaves, 0, None)[0], 0xd);
+        assert_eq!(find(&leaves, 0x8000_0001, None)[2] & 1 << 2, 0, "no SVM");
+        assert!(leaves.iter().all(|leaf| !matches!(leaf.function, 0x1f | 0x8000_0026)));
+        let old = [leaf(0, None, [7, 0, 0, 0])];
+        assert_eq!(find(&model(&old, 1), 0, None)[0], 0xb, "the topology leaf can be reached");
+    }
+
+    #[test]
+    fn wide_destinations_come_with_wide_ids() {
+        for (cpus, bit) in [(255, 0), (256, 1 << 15)] {
+            let features = find(&model(&intel(), cpus), 0x4000_0001, None)[0];
+            assert_eq!(features & 1 << 15, bit, "{cpus}");
+        }
+    }
+
+    #[test]
+    fn topology_is_one_package_of_cores() {
+        for (cpus, bits) in [(1, 0), (2, 1), (3, 2), (8, 3), (9, 4), (256, 8), (257, 9), (1024, 10)] {
+            for index in [0, cpus / 2, cpus - 1] {
+                let leaves = of_vcpu(&model(&intel(), cpus), index, cpus);
+                for function in [0xb, 0x1f] {
+                    assert_eq!(find(&leaves, function, Some(0)), [0, 1, 0x100, index]);
+                    assert_eq!(find(&leaves, function, Some(1)), [bits, cpus, 0x201, index]);
+                    assert_eq!(find(&leaves, function, Some(2)), [0, 0, 2, index]);
+                }
+                let [_, ebx, _, edx] = find(&leaves, 1, None);
+                assert_eq!((ebx >> 24, ebx >> 16 & 0xff), (index & 0xff, cpus.min(255)), "{cpus} {index}");
+                assert_eq!((ebx & 0xffff, edx >> 28 & 1), (0x800, (cpus > 1).into()));
+            }
+        }
+    }
+
+    #[test]
+    fn caches_are_shared_as_intel_tells_it() {
+        let leaves = of_vcpu(&model(&intel(), 6), 5, 6);
+        let fields = |index| {
+            let [eax, ..] = find(&leaves, 4, Some(index));
+            (eax & 0x3fff, eax >> 14 & 0xfff, eax >> 26)
+        };
+        assert_eq!(fields(0), (0x121, 0, 7));
+        assert_eq!(fields(2), (0x143, 0, 7));
+        assert_eq!(fields(3), (0x163, 7, 7));
+        assert_eq!(find(&leaves, 4, Some(4)), [0; 4], "the end stays the end");
+        let leaves = of_vcpu(&model(&intel(), 1024), 0, 1024);
+        assert_eq!(find(&leaves, 4, Some(3))[0], 63 << 26 | 1023 << 14 | 0x163);
+    }
+
+    #[test]
+    fn topology_is_told_as_amd_does() {
+        for (cpus, index, widths) in [(1, 0, 0), (6, 5, 0x3005), (8, 2, 0x3007), (300, 299, 0x90ff)] {
+            let leaves = of_vcpu(&model(&amd(), cpus), index, cpus);
+            assert_eq!(find(&leaves, 0x8000_0008, None), [0x3030, 0x1000, widths, 7]);
+            assert_eq!(find(&leaves, 0x8000_001e, None), [index, index & 0xff, 0, 0]);
+            assert_eq!(find(&leaves, 0x8000_0001, None)[2] & 2, if cpus > 1 { 2 } else { 0 });
+            assert_eq!(find(&leaves, 0x8000_001d, Some(0))[0], 0x121);
+            let shared = cpus.next_power_of_two() - 1;
+            assert_eq!(find(&leaves, 0x8000_001d, Some(3))[0], 0x163 | shared << 14);
+        }
+        // Intel's reserved bits stay as they are.
+        let leaves = of_vcpu(&model(&intel(), 8), 1, 8);
+        assert_eq!(find(&leaves, 0x8000_0008, None)[2], 0);
+        assert_eq!(find(&leaves, 0x8000_0001, None)[2], 0x121);
+    }
+
+    #[test]
+    fn address_widths_that_can_not_be_are_not_believed() {
+        let bits = |eax| physical_address_bits(&[leaf(0x8000_0008, None, [eax, 0, 0, 0])]);
+        assert_eq!((bits(0x3934), bits(0x302e), bits(0x3020)), (52, 46, 32));
+        assert_eq!((bits(0), bits(0xff), bits(31), bits(53)), (36, 36, 36, 36));
+        assert_eq!(physical_address_bits(&[]), 36);
+    }
+}

@@ -4,6 +4,8 @@ mod exit;
 mod features;
 mod state;
 
+use std::ops::RangeInclusive;
+
 use kvm_bindings::{
     CpuId, KVM_CAP_EXCEPTION_PAYLOAD, KVM_CAP_SPLIT_IRQCHIP, KVM_CAP_X2APIC_API,
     KVM_CAP_X86_TRIPLE_FAULT_EVENT, KVM_CPUID_FLAG_SIGNIFCANT_INDEX, KVM_IRQ_ROUTING_IRQCHIP,
@@ -45,6 +47,9 @@ const MISC_ENABLE_FAST_STRING: u64 = 1 << 0;
 const MSR_MTRR_DEF_TYPE: u32 = 0x2ff;
 /// MTRRs are on, and what they do not name is write-back. A firmware would have done it; without it, Linux turns PAT off.
 const MTRR_ON_WRITE_BACK: u64 = 1 << 11 | 6;
+
+/// MSRs of Hyper-V's interface, which our guests are not offered, so they are no state; some just count time.
+const HYPERV_MSRS: RangeInclusive<u32> = 0x4000_0000..=0x4000_01ff;
 
 /// What the VM has besides its fd.
 #[derive(Debug)]
@@ -152,7 +157,7 @@ impl Machine {
             enable(vm, KVM_CAP_X86_TRIPLE_FAULT_EVENT, 1, "tell triple faults among events")?;
         }
         Ok(Machine {
-            msrs: msrs.as_slice().to_vec(),
+            msrs: msrs.as_slice().iter().copied().filter(|index| !HYPERV_MSRS.contains(index)).collect(),
             xsave_size: usize::try_from(vm.check_extension_int(Cap::Xsave2)).unwrap_or(0),
             triple_fault_event,
             wide_destinations: has_wide_ids(config),
