@@ -29,7 +29,7 @@ def tail(path, lines=25):
     if not path.exists():
         return f"({path.name} was never written)"
     text = path.read_bytes().decode(errors="replace").replace("\r", "").rstrip("\n").split("\n")
-    return "\n".join(text[-lines:])
+    return "\n".join(line[:300] for line in text[-lines:])
 
 
 async def _follow(path, done):

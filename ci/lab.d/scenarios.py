@@ -10,7 +10,7 @@ from processes import LabError
 FOLDER = pathlib.Path(__file__).parent.parent / "scenarios"
 
 #: How much longer than in QEMU things take in Hercules, whose guests are interpreted instruction by instruction.
-SLOWNESS = {"s390x": 3}
+SLOWNESS = {"s390x": 2}
 
 
 @dataclasses.dataclass(frozen=True)

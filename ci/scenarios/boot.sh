@@ -1,6 +1,6 @@
 # A guest boots to its init, answers a line typed into its console, and powers off.
 # on: x86_64 aarch64 aarch64/gicv2 s390x
-# seconds: 60
+# seconds: 120
 . /lab/scenarios/lib.sh
 
 vm_try guest trixie/vmlinuz

@@ -1,6 +1,6 @@
 # `triarch check` finds this host fit.
 # on: x86_64 aarch64 aarch64/gicv2 s390x
-# seconds: 20
+# seconds: 30
 . /lab/scenarios/lib.sh
 
 triarch check >"$OUT/check.txt" 2>&1

@@ -1,6 +1,6 @@
 # The line-mode console of s390x, for output and input.
 # on: s390x
-# seconds: 60
+# seconds: 120
 . /lab/scenarios/lib.sh
 
 APPEND=$(echo "$APPEND" | sed 's/console=[^ ]*/console=ttyS0/')

@@ -1,6 +1,6 @@
 # All interrupt controllers in the kernel, as well as split (the default's opposite comes first).
 # on: x86_64
-# seconds: 90
+# seconds: 200
 . /lab/scenarios/lib.sh
 
 vm_try kernel trixie/vmlinuz --irqchip kernel --cpus 2

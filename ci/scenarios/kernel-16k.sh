@@ -1,7 +1,7 @@
 # The flavour of Debian trixie's kernel with pages of 16 KiB.
 # on: aarch64
 # kernels: trixie-16k
-# seconds: 60
+# seconds: 150
 . /lab/scenarios/lib.sh
 
 vm_boot guest trixie-16k/vmlinuz --cpus 2

@@ -1,7 +1,7 @@
 # Debian bookworm's kernel, 6.1.
 # on: x86_64 aarch64 aarch64/gicv2 s390x
 # kernels: bookworm
-# seconds: 60
+# seconds: 120
 . /lab/scenarios/lib.sh
 
 vm_try guest bookworm/vmlinuz --cpus 2

@@ -1,7 +1,7 @@
 # The cloud flavour of Debian trixie's kernel.
 # on: x86_64
 # kernels: trixie-cloud
-# seconds: 60
+# seconds: 120
 . /lab/scenarios/lib.sh
 
 vm_try guest trixie-cloud/vmlinuz --cpus 2

@@ -1,7 +1,7 @@
 # The uncompressed kernel, by PVH; trixie's and bookworm's.
 # on: x86_64
 # kernels: trixie bookworm
-# seconds: 60
+# seconds: 200
 . /lab/scenarios/lib.sh
 
 vm_try trixie trixie/vmlinux --cpus 2

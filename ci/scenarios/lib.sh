@@ -103,6 +103,19 @@ vm_type() {
 	printf '%s\n' "$2" >"$RUN/$1.in" || fail "can't type into $1"
 }
 
+# refuses WHAT ARG...: `triarch run ARG...` must end with status 1 before a guest runs, and name WHAT in its message.
+refuses() {
+	what=$1
+	shift
+	timeout 20 triarch run "$@" >"$OUT/refused.out" 2>"$OUT/refused.err" </dev/null
+	status=$?
+	say "triarch run $*: status $status: $(cat "$OUT/refused.err")" | cut -c1-300
+	[ "$status" = 1 ] || fail "status $status instead of 1 (143: it ran on)"
+	grep -q -- "$what" "$OUT/refused.err" || fail "its message does not name $what"
+	[ -s "$OUT/refused.out" ] && fail "a guest ran"
+	return 0
+}
+
 # vm_answers NAME: types a line whose answer is not among what was typed, so that an echo is no answer.
 vm_answers() {
 	number=$(($(cut -d. -f1 /proc/uptime) + 1000))

@@ -1,6 +1,6 @@
 # A guest as large as the host holds (on x86_64 that is beyond the hole below 4 GiB).
 # on: x86_64 aarch64 s390x
-# seconds: 120
+# seconds: 200
 . /lab/scenarios/lib.sh
 
 available=$(sed -n 's/^MemAvailable: *\([0-9]*\) kB/\1/p' /proc/meminfo)

@@ -1,6 +1,6 @@
 # A guest of 64 MiB; on x86_64 of 96 MiB, as Debian's kernels there end beyond 64 MiB (and that is said, not tried).
 # on: x86_64 aarch64 s390x
-# seconds: 60
+# seconds: 150
 . /lab/scenarios/lib.sh
 
 size=64

@@ -1,6 +1,6 @@
 # A guest that panics is reported: it resets with panic=-1, or stops in a disabled wait on s390x.
 # on: x86_64 aarch64 s390x
-# seconds: 60
+# seconds: 150
 . /lab/scenarios/lib.sh
 
 vm_boot guest trixie/vmlinuz --on-reset exit

@@ -1,6 +1,6 @@
 # A guest that reboots starts again in place, in the same process.
 # on: x86_64 aarch64 aarch64/gicv2 s390x
-# seconds: 120
+# seconds: 240
 . /lab/scenarios/lib.sh
 
 vm_boot guest trixie/vmlinuz --on-reset reboot --cpus 2

@@ -1,6 +1,6 @@
 # With --on-reset exit a guest's reboot ends triarch with status 4.
 # on: x86_64 aarch64 s390x
-# seconds: 60
+# seconds: 120
 . /lab/scenarios/lib.sh
 
 vm_boot guest trixie/vmlinuz --on-reset exit

@@ -1,6 +1,6 @@
 # Two vCPUs.
 # on: x86_64 aarch64 aarch64/gicv2 s390x
-# seconds: 60
+# seconds: 120
 . /lab/scenarios/lib.sh
 
 vm_try guest trixie/vmlinuz --cpus 2

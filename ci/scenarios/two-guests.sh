@@ -1,6 +1,6 @@
 # A second guest runs beside the first, with a console of its own.
 # on: x86_64 aarch64 aarch64/gicv2 s390x
-# seconds: 120
+# seconds: 300
 . /lab/scenarios/lib.sh
 
 vm_boot first trixie/vmlinuz --memory 160M
