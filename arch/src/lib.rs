@@ -4,6 +4,7 @@
 //! stands in two places of this crate: the [`host`] re-export below, and the choice of the glue file in `kvm/mod.rs`.
 
 pub mod aarch64;
+mod byte_group;
 pub mod hv;
 pub mod image;
 mod isa;
@@ -18,6 +19,7 @@ pub use s390x as host;
 #[cfg(target_arch = "x86_64")]
 pub use x86_64 as host;
 
+pub use byte_group::ByteGroup;
 pub use isa::{Isa, ParseIsaError};
 
 /// Guest RAM: shared, mapped regions that KVM, the loader and device back-ends all see.

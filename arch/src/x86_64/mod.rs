@@ -10,10 +10,12 @@ pub const ISA: Isa = Isa::X86_64;
 pub mod acpi;
 pub mod boot;
 pub mod bzimage;
+mod compare;
 pub mod cpuid;
 pub mod pvh;
 mod state;
 
+pub use compare::differences;
 pub use cpuid::CpuidLeaf;
 pub use state::{
     DebugRegs, Events, ExceptionEvent, InterruptEvent, LAPIC_SIZE, MpState, Msr, NmiEvent, Regs, Segment,

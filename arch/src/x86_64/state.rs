@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::ByteGroup;
+
 /// Bytes of a LAPIC's register page that hold registers.
 pub const LAPIC_SIZE: usize = 1024;
 
@@ -22,10 +24,10 @@ pub struct VcpuState {
     pub xcrs: Option<Vec<Xcr>>,
     /// The XSAVE area in the standard format (SDM volume 1, 13.4), as the host lays it out.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub xsave: Option<Vec<u8>>,
+    pub xsave: Option<ByteGroup>,
     /// The local APIC's register page ([`LAPIC_SIZE`] bytes, SDM volume 3, 11.4.1).
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub lapic: Option<Vec<u8>>,
+    pub lapic: Option<ByteGroup>,
     /// Model-specific registers, in the order in which they are set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub msrs: Option<Vec<Msr>>,

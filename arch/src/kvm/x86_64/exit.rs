@@ -100,9 +100,11 @@ fn system_event(fd: &mut VcpuFd, reason: u32) -> SystemEvent {
     let crash = |fd: &VcpuFd, what: &str| SystemEvent::Crash { reason: format!("{what}{}", place(fd)) };
     // SAFETY of the unions' members below: the exit reason says which is the valid one.
     match reason {
-        // AMD's KVM has reset the vCPU by now (Linux, `shutdown_interception`), so that it stands at the reset vector.
+        // AMD's KVM has reset the vCPU by now (Linux, `shutdown_interception`), as the guest's registers are undefined then (APM
+        // volume 2, 15.14.3): it stands at the reset vector.
         KVM_EXIT_SHUTDOWN if fd.get_sregs().is_ok_and(|sregs| sregs.cs.base == RESET_CS_BASE) => {
-            SystemEvent::Crash { reason: "triple fault".to_owned() }
+            let reason = "triple fault; where is not known, as AMD's processors leave no registers behind";
+            SystemEvent::Crash { reason: reason.to_owned() }
         }
         KVM_EXIT_SHUTDOWN => crash(fd, "triple fault"),
         KVM_EXIT_SYSTEM_EVENT => {
