@@ -1,43 +1,41 @@
 //! z/Architecture: registers, memory map and boot protocols, as plain data.
 
-use serde::Serialize;
-
 use crate::Isa;
 
 /// The ISA of this module.
 pub const ISA: Isa = Isa::S390x;
 
+mod call;
 pub mod image;
+pub mod intercept;
+mod model;
+mod state;
 
-/// What an s390x host can give to its guests.
-#[derive(Debug, Clone, PartialEq)]
-pub struct HostCaps {}
-
-impl HostCaps {
-    /// Those of a common host.
-    pub fn typical() -> Self {
-        HostCaps {}
-    }
-}
-
-/// State of a vCPU.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
-pub struct VcpuState {}
-
-/// How the vCPUs look.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct CpuModel {}
-
-/// Something that a guest asks the VMM to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Call {}
-
-/// What the guest gets for a [`Call`].
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Answer {}
+pub use call::{Answer, Call, Store, program};
+pub use model::{CpuModel, Facilities, HostCaps};
+pub use state::{Etoken, MpState, PageFault, Psw, Timers, VcpuState};
 
 /// The CPU's virtualization extension, by the features of `/proc/cpuinfo`: SIE. `None` when there is none, or when it
 /// can't be told.
-pub fn virtualization(_cpuinfo: &str) -> Option<&'static str> {
-    None
+pub fn virtualization(cpuinfo: &str) -> Option<&'static str> {
+    let is_features = |line: &&str| line.split(':').next().is_some_and(|key| key.trim() == "features");
+    let features = cpuinfo.lines().find(is_features)?.split(':').nth(1)?;
+    features.split_whitespace().any(|feature| feature == "sie").then_some("SIE")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sie_is_a_feature_of_cpuinfo() {
+        let host = "vendor_id       : IBM/S390\n# processors    : 1\nmax thread id   : 0\n\
+                    features\t: esan3 zarch stfle msa ldisp eimm dfp edat etf3eh highgprs sie \n\
+                    facilities      : 0 1 2 3 4 6 7\n";
+        assert_eq!(virtualization(host), Some("SIE"));
+        let guest = host.replace(" sie ", " ");
+        assert_eq!(virtualization(&guest), None);
+        assert_eq!(virtualization("facilities: sie\n"), None);
+        assert_eq!(virtualization(""), None);
+    }
 }

@@ -1,0 +1,69 @@
+//! What a guest asks of the VMM, and what it gets.
+
+/// An instruction that the machine carries out, not the vCPU alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Call {
+    /// SERVICE CALL: a command to the service-call logical processor.
+    ServiceCall {
+        /// The command word.
+        command: u32,
+        /// Absolute address of the service-call control block: a multiple of 8, below 2 GiB, not in the vCPU's prefix area.
+        sccb: u64,
+    },
+}
+
+/// How an instruction completes. The default is with condition code 0 and nothing else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The condition code, 0 to 3; `None` leaves it as it is.
+    pub cc: Option<u8>,
+    /// A program interruption of this code (see [`program`]) instead of completion: nothing else of the answer counts.
+    pub program: Option<u16>,
+    /// General registers that get values: number, value.
+    pub gprs: Vec<(u8, u64)>,
+    /// What is stored in the guest's memory. If that can't be done, the guest gets the program interruption for it.
+    pub store: Option<Store>,
+}
+
+impl Default for Answer {
+    fn default() -> Self {
+        Answer { cc: Some(0), program: None, gprs: Vec::new(), store: None }
+    }
+}
+
+impl Answer {
+    /// Completion with a condition code.
+    pub fn cc(cc: u8) -> Self {
+        Answer { cc: Some(cc), ..Answer::default() }
+    }
+
+    /// A program interruption.
+    pub fn program(code: u16) -> Self {
+        Answer { program: Some(code), ..Answer::default() }
+    }
+}
+
+/// Bytes for the guest's memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Store {
+    /// Logical address: it is translated as the vCPU's own accesses are.
+    pub address: u64,
+    /// Access register that goes with it in access-register mode: the base register's number.
+    pub access_register: u8,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// Program interruption codes (Principles of Operation, "Program-Interruption Conditions").
+pub mod program {
+    /// The instruction does not exist.
+    pub const OPERATION: u16 = 0x01;
+    /// The instruction is not for the problem state.
+    pub const PRIVILEGED_OPERATION: u16 = 0x02;
+    /// The address has no memory.
+    pub const ADDRESSING: u16 = 0x05;
+    /// An operand is not as the instruction wants it.
+    pub const SPECIFICATION: u16 = 0x06;
+    /// A control block of an I/O instruction is not as it should be.
+    pub const OPERAND: u16 = 0x15;
+}

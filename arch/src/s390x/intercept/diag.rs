@@ -1,0 +1,65 @@
+//! DIAGNOSE: what a guest asks of its hypervisor (Linux, Documentation/virt/kvm/s390/s390-diag.rst).
+//!
+//! The code of the function is the second operand's address. A function that is not there ends in a specification exception;
+//! guests probe for functions that way: 204 (partitions), 260 (memory), 288 (watchdog), 318 (control program code).
+
+use super::{Action, Instruction};
+use crate::s390x::call::{Answer, program};
+
+/// DIAGNOSE 308: initial program load.
+const IPL: u64 = 0x308;
+/// DIAGNOSE 500: KVM's own hypercalls.
+const KVM: u64 = 0x500;
+
+/// Says what a DIAGNOSE comes to.
+pub(super) fn decode(instruction: &Instruction<'_>) -> Action {
+    /// The function's code: bits 48 to 63 of the address.
+    const FUNCTION: u64 = 0xffff;
+    let (r1, r3, address) = instruction.rs();
+    match address & FUNCTION {
+        IPL => ipl(instruction, r1, r3),
+        KVM => kvm(instruction),
+        _ => Action::program(program::SPECIFICATION),
+    }
+}
+
+/// DIAGNOSE 308: R3 has the subcode, R1 the address of a parameter block, R1 + 1 gets the response.
+///
+/// The machine loads the kernel that it was given, by no device, so there is no parameter block to store, and none that could be
+/// set is one that it could load from.
+fn ipl(instruction: &Instruction<'_>, r1: u8, r3: u8) -> Action {
+    /// Clear reset and normal reset of the subsystem. They let the guest go on at the PSW at address 0, which only kernels that
+    /// start other kernels do; here the machine's own kernel is loaded again.
+    const RESETS: std::ops::RangeInclusive<u64> = 0..=1;
+    const LOAD_CLEAR: u64 = 3;
+    const LOAD_NORMAL: u64 = 4;
+    const SET: u64 = 5;
+    const STORE: u64 = 6;
+    const BLOCK_ALIGNMENT: u64 = 4096;
+    const RESPONSE_NO_BLOCK: u64 = 0x0102;
+    const RESPONSE_INVALID_BLOCK: u64 = 0x0402;
+    let subcode = instruction.gpr(r3);
+    let response = match subcode {
+        LOAD_CLEAR | LOAD_NORMAL => return Action::Reset,
+        _ if RESETS.contains(&subcode) => return Action::Reset,
+        SET => RESPONSE_INVALID_BLOCK,
+        STORE => RESPONSE_NO_BLOCK,
+        _ => return Action::program(program::SPECIFICATION),
+    };
+    if r1 % 2 == 1 || !instruction.gpr(r1).is_multiple_of(BLOCK_ALIGNMENT) {
+        return Action::program(program::SPECIFICATION);
+    }
+    Action::Complete(Answer { cc: None, gprs: vec![(r1 + 1, response)], ..Answer::default() })
+}
+
+/// DIAGNOSE 500: general register 1 has the subcode, 2 gets the result.
+fn kvm(instruction: &Instruction<'_>) -> Action {
+    /// A virtio-ccw device is notified. KVM serves the devices that exist.
+    const CCW_NOTIFY: u64 = 3;
+    /// No such device: -EINVAL.
+    const INVALID: u64 = 22u64.wrapping_neg();
+    match instruction.gpr(1) {
+        CCW_NOTIFY => Action::Complete(Answer { cc: None, gprs: vec![(2, INVALID)], ..Answer::default() }),
+        _ => Action::program(program::SPECIFICATION),
+    }
+}
