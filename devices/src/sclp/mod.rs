@@ -1,0 +1,137 @@
+//! The service-call logical processor (SCLP) of an s390x machine: what the machine has, consoles, and the request to
+//! shut down.
+//!
+//! A guest puts a service-call control block (SCCB) into its RAM and gives its address to SERVICE CALL. The answer is in
+//! the block when the service signal, an external interrupt, comes. Names of fields are those of Linux
+//! (drivers/s390/char/sclp*.h), the only public description.
+
+mod ebcdic;
+mod event;
+mod info;
+mod input;
+mod message;
+mod sccb;
+#[cfg(test)]
+mod tests;
+
+use event::Events;
+use sccb::{Response, Sccb};
+
+use crate::{Hook, Input, Sink};
+
+/// Condition codes of SERVICE CALL.
+const CC_INITIATED: u8 = 0;
+const CC_NOT_OPERATIONAL: u8 = 3;
+
+/// Commands, without the bits that number a part of the machine.
+mod command {
+    pub const READ_CPU_INFO: u32 = 0x0001_0001;
+    pub const READ_SCP_INFO: u32 = 0x0002_0001;
+    pub const READ_SCP_INFO_FORCED: u32 = 0x0012_0001;
+    pub const WRITE_EVENT_DATA: u32 = 0x0076_0005;
+    pub const READ_EVENT_DATA: u32 = 0x0077_0005;
+    pub const WRITE_EVENT_MASK: u32 = 0x0078_0005;
+    /// The bits that tell commands apart.
+    pub const MASK: u32 = 0xffff_00ff;
+}
+
+/// SCCBs lie in one page each.
+const PAGE: usize = 4096;
+/// The service signal's parameter: bits that are the SCCB's address, and the one that says that an event waits.
+const SIGNAL_ADDRESS: u32 = !7;
+const SIGNAL_EVENT_PENDING: u32 = 1;
+
+/// What the machine has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SclpConfig {
+    /// CPUs, numbered from 0; at most [`Sclp::MAX_CPUS`] are told of.
+    pub cpus: u32,
+    /// RAM in bytes: a multiple of 1 MiB.
+    pub memory: u64,
+}
+
+/// An SCLP. Both of its consoles, line mode and VT220, share one host end.
+pub struct Sclp {
+    config: SclpConfig,
+    events: Events,
+    signal: Box<dyn Fn(u32) + Send>,
+}
+
+impl Sclp {
+    /// The most CPUs that a machine can have.
+    pub const MAX_CPUS: u32 = info::MAX_CPUS;
+
+    /// An SCLP that raises the service signal, with its parameter, by `signal`, and writes what both consoles put out to
+    /// `sink`. `drained` is called when the guest has read input, or is ready to take some.
+    pub fn new(
+        config: SclpConfig,
+        signal: Box<dyn Fn(u32) + Send>,
+        sink: Box<dyn Sink>,
+        drained: Hook,
+    ) -> Self {
+        let config = SclpConfig { cpus: config.cpus.min(Self::MAX_CPUS), ..config };
+        Sclp { config, events: Events::new(sink, drained), signal }
+    }
+
+    /// Carries out a command. Returns the condition code of SERVICE CALL; when it is 0, the answer is in the block, and the
+    /// service signal is on its way.
+    ///
+    /// `sccb` is a copy of the block at `address`, as long as its length field says (bytes 0 and 1; a length below 8 is a
+    /// specification exception, which is the caller's to raise). All of it goes back to the guest.
+    pub fn service_call(&mut self, command: u32, address: u32, sccb: &mut [u8]) -> u8 {
+        let Some(mut sccb) = Sccb::new(sccb) else { return CC_NOT_OPERATIONAL };
+        let response = self.execute(command, address, &mut sccb);
+        sccb.respond(response);
+        let pending = if self.events.pending() { SIGNAL_EVENT_PENDING } else { 0 };
+        (self.signal)(address & SIGNAL_ADDRESS | pending);
+        CC_INITIATED
+    }
+
+    fn execute(&mut self, command: u32, address: u32, sccb: &mut Sccb<'_>) -> Response {
+        if !sccb.cut() {
+            return Response::InsufficientLength;
+        }
+        let offset = usize::try_from(address).map_or(0, |address| address % PAGE);
+        let crosses = offset + sccb.length() > PAGE;
+        match command & command::MASK {
+            // These two may cross pages (the extended-length-SCCB facility, which costs nothing to have).
+            command::READ_SCP_INFO | command::READ_SCP_INFO_FORCED => info::read_scp_info(&self.config, sccb),
+            command::READ_CPU_INFO => info::read_cpu_info(&self.config, sccb),
+            command::WRITE_EVENT_DATA | command::READ_EVENT_DATA | command::WRITE_EVENT_MASK if crosses => {
+                Response::BoundaryViolation
+            }
+            command::WRITE_EVENT_DATA => self.events.write(sccb),
+            command::READ_EVENT_DATA => self.events.read(sccb),
+            command::WRITE_EVENT_MASK => self.events.write_mask(sccb),
+            _ => Response::InvalidCommand,
+        }
+    }
+
+    /// Asks the guest to shut down, by signal quiesce. Returns whether it listens. A repeat does nothing until the guest
+    /// has read the request.
+    pub fn quiesce(&mut self) -> bool {
+        self.announce(|events| events.quiesce())
+    }
+
+    /// Signals that an event waits, if `change` made it so. While one waits, the guest knows already.
+    fn announce<T>(&mut self, change: impl FnOnce(&mut Events) -> T) -> T {
+        let pending = self.events.pending();
+        let result = change(&mut self.events);
+        if !pending && self.events.pending() {
+            (self.signal)(SIGNAL_EVENT_PENDING);
+        }
+        result
+    }
+}
+
+/// Input goes to the VT220 console if the guest listens there, else, line by line, to line mode; if it listens on both, to
+/// the one that it wrote to last.
+impl Input for Sclp {
+    fn room(&self) -> usize {
+        self.events.room()
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> usize {
+        self.announce(|events| events.take(bytes))
+    }
+}
