@@ -50,6 +50,17 @@ pub struct SclpConfig {
     pub memory: u64,
 }
 
+/// How SERVICE CALL ends.
+#[must_use]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServiceCall {
+    /// The condition code.
+    pub cc: u8,
+    /// Parameter of the service signal that the guest is to get, once the block is back in its RAM and not before: any
+    /// of its CPUs may take the signal and look.
+    pub signal: Option<u32>,
+}
+
 /// An SCLP. Both of its consoles, line mode and VT220, share one host end.
 pub struct Sclp {
     config: SclpConfig,
@@ -61,8 +72,8 @@ impl Sclp {
     /// The most CPUs that a machine can have.
     pub const MAX_CPUS: u32 = info::MAX_CPUS;
 
-    /// An SCLP that raises the service signal, with its parameter, by `signal`, and writes what both consoles put out to
-    /// `sink`. `drained` is called when the guest has read input, or is ready to take some.
+    /// An SCLP that raises the service signal, with its parameter, by `signal` when an event comes up, and writes what both
+    /// consoles put out to `sink`. `drained` is called when the guest has read input, or is ready to take some.
     pub fn new(
         config: SclpConfig,
         signal: Box<dyn Fn(u32) + Send>,
@@ -73,18 +84,18 @@ impl Sclp {
         Sclp { config, events: Events::new(sink, drained), signal }
     }
 
-    /// Carries out a command. Returns the condition code of SERVICE CALL; when it is 0, the answer is in the block, and the
-    /// service signal is on its way.
+    /// Carries out a command. The answer is in the block, unless it is too short for a header.
     ///
     /// `sccb` is a copy of the block at `address`, as long as its length field says (bytes 0 and 1; a length below 8 is a
     /// specification exception, which is the caller's to raise). All of it goes back to the guest.
-    pub fn service_call(&mut self, command: u32, address: u32, sccb: &mut [u8]) -> u8 {
-        let Some(mut sccb) = Sccb::new(sccb) else { return CC_NOT_OPERATIONAL };
+    pub fn service_call(&mut self, command: u32, address: u32, sccb: &mut [u8]) -> ServiceCall {
+        let Some(mut sccb) = Sccb::new(sccb) else {
+            return ServiceCall { cc: CC_NOT_OPERATIONAL, signal: None };
+        };
         let response = self.execute(command, address, &mut sccb);
         sccb.respond(response);
         let pending = if self.events.pending() { SIGNAL_EVENT_PENDING } else { 0 };
-        (self.signal)(address & SIGNAL_ADDRESS | pending);
-        CC_INITIATED
+        ServiceCall { cc: CC_INITIATED, signal: Some(address & SIGNAL_ADDRESS | pending) }
     }
 
     fn execute(&mut self, command: u32, address: u32, sccb: &mut Sccb<'_>) -> Response {
