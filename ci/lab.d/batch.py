@@ -89,11 +89,14 @@ async def _job(job, slots, report):
             job = dataclasses.replace(job, scenarios=tuple(left[1:]))
 
 
-async def everything(jobs, slots):
-    """Runs the jobs, `slots` hosts at a time; prints the table; returns the exit status."""
+async def everything(jobs, unbuilt, slots):
+    """Runs the jobs, `slots` hosts at a time; prints the table; returns the exit status.
+
+    `unbuilt` are names of hosts for which there is no triarch to test: a failure each.
+    """
     began = time.monotonic()
     jobs = [part for job in jobs for part in job.split(max(1, slots // len(jobs)))]
-    results = []
+    results = [Result(host, "(build)", False, "failed") for host in unbuilt]
     by_host = {job.name: job for job in jobs}
 
     def report(result):

@@ -137,13 +137,19 @@ def _scenarios(options):
         hosts.sort(key=lambda host: (-scenarios.SLOWNESS.get(host[0].name, 1), host[1]))
     else:
         hosts = [_split(options.isa)]
-    jobs, built, tests = [], {}, {}
+    jobs, built, tests, unbuilt = [], {}, {}, []
     for isa, variant in hosts:
         chosen = scenarios.chosen(options.scenarios, run.host_name(isa, variant), wanted_alone=options.isa != "all")
         if not chosen:
             continue
-        if isa not in built:
-            built[isa] = build.triarch(isa, options.triarch)
+        try:
+            if isa not in built:
+                built[isa] = build.triarch(isa, options.triarch)
+        except LabError as error:
+            # The other ISAs can still tell something.
+            say(f"lab: {error}")
+            unbuilt.append(run.host_name(isa, variant))
+            continue
         if any(scenario.tests for scenario in chosen) and isa not in tests:
             tests[isa] = _kvm_tests(isa)
         needed = dict.fromkeys(["trixie", *[name for scenario in chosen for name in scenario.kernels]])
@@ -152,10 +158,10 @@ def _scenarios(options):
                   whole_limit=options.timeout, keep=options.keep, tests=tests.get(isa, ()))
         job.prepare()
         jobs.append(job)
-    if not jobs:
+    if not jobs and not unbuilt:
         raise LabError("none of these scenarios runs there")
     with _owning([job.results for job in jobs]):
-        return asyncio.run(_until_killed(batch.everything(jobs, options.jobs or os.cpu_count() or 1)))
+        return asyncio.run(_until_killed(batch.everything(jobs, unbuilt, options.jobs or os.cpu_count() or 1)))
 
 
 def _files(options):

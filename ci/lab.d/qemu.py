@@ -27,11 +27,11 @@ def _machine(job):
     return [word.format(gic=gic) for word in _AARCH64], "vmlinuz", "console=ttyAMA0"
 
 
-def _command(job, lab, serial):
+def _command(job, lab, serial, append=_APPEND):
     machine, image, console = _machine(job)
     command = [*machine, "-nodefaults", "-no-reboot", "-display", "none", "-accel", "tcg", "-smp", "1",
                "-kernel", Kernel(job.isa, "trixie").folder / image, "-initrd", images.host(job.isa, "9p"),
-               "-append", f"{console} {_APPEND}",
+               "-append", f"{console} {append}",
                "-chardev", serial, "-serial", "chardev:console"]
     shares = (("lab", lab, "on"), ("kernels", job.kernel_view(), "on"), ("out", job.results, "off"))
     for tag, path, read_only in shares:
@@ -55,7 +55,9 @@ async def boot(job, lab):
 
 async def interact(job, lab):
     """Runs the host with its console on this terminal; every key goes to the host, Ctrl-C too."""
-    process = await spawn(_command(job, lab, "stdio,id=console,signal=off"), stdin=None, own_session=False,
+    # The host's kernel shares the terminal with the guest: only its last words may disturb.
+    command = _command(job, lab, "stdio,id=console,signal=off", f"{_APPEND} loglevel=1")
+    process = await spawn(command, stdin=None, own_session=False,
                           stderr=subprocess.DEVNULL)
     try:
         return await process.wait()
