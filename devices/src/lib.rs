@@ -19,7 +19,7 @@ pub use i8042::I8042;
 pub use ioapic::{Ioapic, MsiMessage};
 pub use pl011::Pl011;
 pub use pl031::Pl031;
-pub use sclp::{Sclp, SclpConfig, ServiceCall};
+pub use sclp::{Sclp, SclpConfig};
 pub use uart16550::Uart16550;
 
 /// A device whose registers lie on a bus.

@@ -19,10 +19,6 @@ use sccb::{Response, Sccb};
 
 use crate::{Hook, Input, Sink};
 
-/// Condition codes of SERVICE CALL.
-const CC_INITIATED: u8 = 0;
-const CC_NOT_OPERATIONAL: u8 = 3;
-
 /// Commands, without the bits that number a part of the machine.
 mod command {
     pub const READ_CPU_INFO: u32 = 0x0001_0001;
@@ -50,17 +46,6 @@ pub struct SclpConfig {
     pub memory: u64,
 }
 
-/// How SERVICE CALL ends.
-#[must_use]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ServiceCall {
-    /// The condition code.
-    pub cc: u8,
-    /// Parameter of the service signal that the guest is to get, once the block is back in its RAM and not before: any
-    /// of its CPUs may take the signal and look.
-    pub signal: Option<u32>,
-}
-
 /// An SCLP. Both of its consoles, line mode and VT220, share one host end.
 pub struct Sclp {
     config: SclpConfig,
@@ -84,18 +69,19 @@ impl Sclp {
         Sclp { config, events: Events::new(sink, drained), signal }
     }
 
-    /// Carries out a command. The answer is in the block, unless it is too short for a header.
+    /// Carries out a command. Returns the parameter of the service signal, which the caller raises once the block is back in the
+    /// guest's RAM, and no sooner: any CPU may take that interrupt at once. `None`, for which the condition code is 3, if the
+    /// block has no room for an answer.
     ///
     /// `sccb` is a copy of the block at `address`, as long as its length field says (bytes 0 and 1; a length below 8 is a
     /// specification exception, which is the caller's to raise). All of it goes back to the guest.
-    pub fn service_call(&mut self, command: u32, address: u32, sccb: &mut [u8]) -> ServiceCall {
-        let Some(mut sccb) = Sccb::new(sccb) else {
-            return ServiceCall { cc: CC_NOT_OPERATIONAL, signal: None };
-        };
+    #[must_use = "the guest waits for the service signal"]
+    pub fn service_call(&mut self, command: u32, address: u32, sccb: &mut [u8]) -> Option<u32> {
+        let mut sccb = Sccb::new(sccb)?;
         let response = self.execute(command, address, &mut sccb);
         sccb.respond(response);
         let pending = if self.events.pending() { SIGNAL_EVENT_PENDING } else { 0 };
-        ServiceCall { cc: CC_INITIATED, signal: Some(address & SIGNAL_ADDRESS | pending) }
+        Some(address & SIGNAL_ADDRESS | pending)
     }
 
     fn execute(&mut self, command: u32, address: u32, sccb: &mut Sccb<'_>) -> Response {

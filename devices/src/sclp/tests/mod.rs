@@ -75,9 +75,13 @@ impl Guest {
     }
 
     fn call(&mut self, command: u32, sccb: &mut [u8]) {
-        let served = self.sclp.service_call(command, ADDRESS, sccb);
-        assert_eq!(served.cc, 0);
-        self.signals.lock().unwrap().extend(served.signal);
+        self.call_at(command, ADDRESS, sccb);
+    }
+
+    /// Calls, and raises the signal as the SCLP's caller does.
+    fn call_at(&mut self, command: u32, address: u32, sccb: &mut [u8]) {
+        let signal = self.sclp.service_call(command, address, sccb).unwrap();
+        self.signals.lock().unwrap().push(signal);
     }
 
     /// Reads events into a block of `len` bytes that takes a shorter response; returns the response.
@@ -513,11 +517,11 @@ fn only_information_may_cross_a_page() {
     let mut guest = Guest::new(1, 64 << 20);
     for command in [WRITE_EVENT_DATA, READ_EVENT_DATA, WRITE_EVENT_MASK] {
         let mut sccb = MASKS;
-        assert_eq!(guest.sclp.service_call(command, ADDRESS + 4096 - 40, &mut sccb).cc, 0);
+        guest.call_at(command, ADDRESS + 4096 - 40, &mut sccb);
         assert_eq!(sccb[6..8], [0x01, 0x00]);
     }
     let mut sccb = MASKS;
-    assert_eq!(guest.sclp.service_call(WRITE_EVENT_MASK, ADDRESS + 4096 - 48, &mut sccb).cc, 0);
+    guest.call_at(WRITE_EVENT_MASK, ADDRESS + 4096 - 48, &mut sccb);
     assert_eq!(sccb[6..8], [0x00, 0x20]);
     let mut sccb = vec![0; 3 * 4096];
     sccb[0] = 0x30;
@@ -529,7 +533,6 @@ fn only_information_may_cross_a_page() {
 fn a_block_without_header_has_no_answer() {
     let mut guest = Guest::new(1, 64 << 20);
     for len in 0..8 {
-        let served = guest.sclp.service_call(READ_SCP_INFO, ADDRESS, &mut vec![0; len]);
-        assert_eq!(served, ServiceCall { cc: 3, signal: None });
+        assert_eq!(guest.sclp.service_call(READ_SCP_INFO, ADDRESS, &mut vec![0; len]), None);
     }
 }
