@@ -3,5 +3,6 @@
 # seconds: 120
 . /lab/scenarios/lib.sh
 
-APPEND=$(echo "$APPEND" | sed 's/console=[^ ]*/console=ttyS0/')
+# Under KVM, Linux has the line-mode console only when asked: it prefers VT220.
+APPEND=$(echo "$APPEND" | sed 's/console=[^ ]*/console=ttyS0 conmode=sclp/')
 vm_try guest trixie/vmlinuz
