@@ -25,6 +25,9 @@ mod code {
     pub(super) const OPERATION_EXCEPTION: u8 = 0x2c;
 }
 
+/// Address of the disabled wait by which an operating system says that it has shut down, as it was asked to by signal quiesce.
+const QUIESCED: u64 = 0xfff;
+
 /// An interception with the registers that matter to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Intercept {
@@ -86,6 +89,7 @@ pub fn decode(intercept: &Intercept) -> Action {
     match intercept.code {
         code::INSTRUCTION => instruction(&Instruction::new(intercept)),
         // KVM waits by itself as long as an interruption can end the wait.
+        code::WAIT if psw.addr == QUIESCED => Action::Stop,
         code::WAIT => crash("disabled wait"),
         code::STOP => Action::Stop,
         // KVM injects these interruptions by itself unless their new PSWs lead straight back to them.

@@ -198,3 +198,12 @@ fn states_that_end_a_run() {
         assert_eq!(with_code(code), Action::Crash { reason: reason.to_owned() }, "{code:#x}");
     }
 }
+
+#[test]
+fn a_quiesced_guest_stops() {
+    let mut intercept = Intercept { code: 0x1c, ..text(&[], &[]) };
+    intercept.psw = Psw { mask: 0x0002_0001_8000_0000, addr: 0xfff };
+    assert_eq!(decode(&intercept), Action::Stop);
+    intercept.psw.addr = 0xffe;
+    assert!(matches!(decode(&intercept), Action::Crash { .. }));
+}
