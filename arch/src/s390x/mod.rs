@@ -10,6 +10,7 @@ pub mod image;
 pub mod intercept;
 mod model;
 mod state;
+pub mod stsi;
 
 pub use call::{Answer, Call, Store, program};
 pub use model::{CpuModel, Facilities, HostCaps};
