@@ -3,11 +3,13 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use triarch_arch::GuestRam;
 use triarch_arch::hv::{Interrupt, IrqRoute, Irqchip};
 use triarch_arch::kvm::{self, Host, Interrupts, VmConfig};
 use triarch_boards::{Attachment, DeviceKind, DeviceSlot, MachinePlan};
 use triarch_devices::{
-    AcpiPower, Bus, BusError, Device, Hook, I8042, Input, Ioapic, Line, Pl011, Pl031, Uart16550, Window,
+    AcpiPower, Bus, BusError, Device, Hook, I8042, Input, Ioapic, Line, Pl011, Pl031, Sclp, SclpConfig,
+    Uart16550, Window,
 };
 
 use crate::console::Console;
@@ -15,6 +17,7 @@ use crate::loader::{self, BootFiles};
 use crate::machine::Machine;
 use crate::memory::{self, Pages};
 use crate::platform::Platform;
+use crate::s390x::Calls;
 use crate::stats::Stats;
 use crate::vcpu::{Gone, Reporter, VcpuThread};
 use crate::wake::Wake;
@@ -84,10 +87,12 @@ pub fn build(host: &Host, plan: &MachinePlan, parts: &Parts<'_>) -> Result<Machi
 
     let wake = Arc::new(Wake::new().map_err(Error::Threads)?);
     let mut devices = DeviceBuilder {
+        plan,
+        ram: &ram,
         interrupts: vm.interrupts(),
         console: parts.console,
         wake: wake.clone(),
-        platform: Platform { mmio: Bus::default(), pio: Bus::default(), ioapic: None },
+        platform: Platform { mmio: Bus::default(), pio: Bus::default(), ioapic: None, s390x: None },
         input: None,
     };
     if let Irqchip::X86Split { pins } = plan.irqchip {
@@ -135,6 +140,8 @@ fn send(interrupts: &Interrupts, interrupt: Interrupt) {
 
 /// Makes devices of slots.
 struct DeviceBuilder<'a> {
+    plan: &'a MachinePlan,
+    ram: &'a GuestRam,
     interrupts: Interrupts,
     console: &'a Console,
     wake: Arc<Wake>,
@@ -144,7 +151,6 @@ struct DeviceBuilder<'a> {
 
 impl DeviceBuilder<'_> {
     fn add(&mut self, slot: &DeviceSlot) -> Result<(), Error> {
-        let missing = Err(Error::Slot { name: slot.name, what: "the device is not there yet" });
         let device: Arc<Mutex<dyn Device>> = match slot.kind {
             DeviceKind::Uart16550 => {
                 self.console_device(Uart16550::new(self.line(slot)?, self.console.sink(), self.drained()))
@@ -159,7 +165,7 @@ impl DeviceBuilder<'_> {
                 Some(ioapic) => ioapic.clone(),
                 None => return Err(Error::Slot { name: slot.name, what: "the irqchip is not split" }),
             },
-            DeviceKind::Sclp => return missing,
+            DeviceKind::Sclp => return self.sclp(slot),
         };
         let (bus, window) = match slot.at {
             Attachment::Mmio { base, size } => (&mut self.platform.mmio, Window { base, size }),
@@ -171,6 +177,25 @@ impl DeviceBuilder<'_> {
             }
         };
         bus.insert(window, device).map_err(|source| Error::Bus { name: slot.name, source })
+    }
+
+    fn sclp(&mut self, slot: &DeviceSlot) -> Result<(), Error> {
+        if slot.at != Attachment::ServiceCall || slot.irq != Some(IrqRoute::ServiceSignal) {
+            return Err(Error::Slot {
+                name: slot.name,
+                what: "it is called by SERVC and signals by the service signal",
+            });
+        }
+        let config =
+            SclpConfig { cpus: self.plan.cpus, memory: self.plan.ram.iter().map(|range| range.size).sum() };
+        let signal =
+            |interrupts: Interrupts| move |parameter| send(&interrupts, Interrupt::Service { parameter });
+        let own = Box::new(signal(self.interrupts.clone()));
+        let sclp = Arc::new(Mutex::new(Sclp::new(config, own, self.console.sink(), self.drained())));
+        self.input = Some(sclp.clone());
+        let completed = Box::new(signal(self.interrupts.clone()));
+        self.platform.s390x = Some(Calls::new(sclp, self.ram.clone(), completed));
+        Ok(())
     }
 
     fn console_device<D: Device + Input + 'static>(&mut self, device: D) -> Arc<Mutex<dyn Device>> {

@@ -7,6 +7,7 @@ pub mod loader;
 pub mod machine;
 pub mod memory;
 pub mod platform;
+pub mod s390x;
 pub mod stats;
 pub mod vcpu;
 pub mod wake;

@@ -3,8 +3,10 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use triarch_arch::hv::{Exit, SystemEvent};
+use triarch_arch::s390x::{Answer, program};
 use triarch_devices::{Bus, Effect, Ioapic};
 
+use crate::s390x::Calls;
 use crate::vcpu::system_event;
 
 /// The devices of a machine, as its vCPUs reach them.
@@ -15,6 +17,8 @@ pub struct Platform {
     pub pio: Bus,
     /// The IOAPIC of a split irqchip.
     pub ioapic: Option<Arc<Mutex<Ioapic>>>,
+    /// What instructions call (s390x).
+    pub s390x: Option<Calls>,
 }
 
 impl Platform {
@@ -37,7 +41,13 @@ impl Platform {
                 }
                 None
             }
-            Exit::S390x { .. } => None,
+            Exit::S390x { call, answer } => {
+                *answer = match &self.s390x {
+                    Some(calls) => calls.serve(&call),
+                    None => Answer::program(program::OPERATION),
+                };
+                None
+            }
             Exit::System(event) => Some(event),
             Exit::Interrupted | Exit::Resume => None,
         }

@@ -1,0 +1,168 @@
+//! What an s390x guest asks of its machine.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use triarch_arch::GuestRam;
+use triarch_arch::s390x::{Answer, Call, program};
+use triarch_devices::Sclp;
+use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend};
+
+/// Raises the service signal with a parameter.
+pub type Signal = Box<dyn Fn(u32) + Send + Sync>;
+
+/// Carries out the calls of a machine's vCPUs.
+pub struct Calls {
+    sclp: Arc<Mutex<Sclp>>,
+    ram: GuestRam,
+    signal: Signal,
+}
+
+impl Calls {
+    /// Calls go to `sclp`, whose control blocks are in `ram`; a completed one is told of by `signal`.
+    pub fn new(sclp: Arc<Mutex<Sclp>>, ram: GuestRam, signal: Signal) -> Self {
+        Calls { sclp, ram, signal }
+    }
+
+    /// Carries out a call of a vCPU.
+    pub fn serve(&self, call: &Call) -> Answer {
+        match call {
+            Call::ServiceCall { command, sccb } => self.service_call(*command, *sccb),
+        }
+    }
+
+    /// SERVICE CALL: the control block goes to the SCLP and comes back with its answer.
+    fn service_call(&self, command: u32, address: u64) -> Answer {
+        /// The least that a control block has: its header.
+        const HEADER: usize = 8;
+        let mut header = [0; HEADER];
+        let (at, Ok(parameter)) = (GuestAddress(address), u32::try_from(address)) else {
+            return Answer::program(program::SPECIFICATION);
+        };
+        if self.ram.read_slice(&mut header, at).is_err() {
+            return Answer::program(program::ADDRESSING);
+        }
+        let length = usize::from(u16::from_be_bytes([header[0], header[1]]));
+        if length < HEADER {
+            return Answer::program(program::SPECIFICATION);
+        }
+        let mut sccb = vec![0; length];
+        if !self.ram.check_range(at, length) || self.ram.read_slice(&mut sccb, at).is_err() {
+            return Answer::program(program::ADDRESSING);
+        }
+        // Another vCPU may have written to the block meanwhile. What counts is the length that was read first.
+        sccb[..HEADER].copy_from_slice(&header);
+
+        let mut sclp = self.sclp.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(parameter) = sclp.service_call(command, parameter, &mut sccb) else {
+            return Answer::cc(3);
+        };
+        if self.ram.write_slice(&sccb, at).is_err() {
+            return Answer::program(program::ADDRESSING);
+        }
+        // Under the SCLP's lock: what it signals of its own accord comes after what it has just answered.
+        (self.signal)(parameter);
+        Answer::cc(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use triarch_devices::{SclpConfig, Sink};
+
+    use super::*;
+
+    const READ_SCP_INFO: u32 = 0x0002_0001;
+    const WRITE_EVENT_DATA: u32 = 0x0076_0005;
+    const RAM_SIZE: u64 = 1 << 20;
+
+    struct Nowhere;
+
+    impl Sink for Nowhere {
+        fn put(&mut self, _: &[u8]) {}
+    }
+
+    /// Calls on 1 MiB of RAM, and what has been signalled: each parameter with the response code that was in RAM at that time.
+    struct Fixture {
+        calls: Calls,
+        ram: GuestRam,
+        signals: Arc<Mutex<Vec<(u32, u16)>>>,
+    }
+
+    impl Fixture {
+        fn new() -> Self {
+            let config = SclpConfig { cpus: 3, memory: RAM_SIZE };
+            let sclp = Sclp::new(config, Box::new(|_| ()), Box::new(Nowhere), Box::new(|| ()));
+            let ram = GuestRam::from_ranges(&[(GuestAddress(0), 1 << 20)]).unwrap();
+            let signals = Arc::new(Mutex::new(Vec::new()));
+            let (raised, seen) = (signals.clone(), ram.clone());
+            let signal = Box::new(move |parameter: u32| {
+                let mut response = [0; 2];
+                seen.read_slice(&mut response, GuestAddress(u64::from(parameter & !7) + 6)).unwrap();
+                raised.lock().unwrap().push((parameter, u16::from_be_bytes(response)));
+            });
+            Fixture { calls: Calls::new(Arc::new(Mutex::new(sclp)), ram.clone(), signal), ram, signals }
+        }
+
+        /// Writes a block's header and calls.
+        fn call(&self, command: u32, sccb: u64, length: u16) -> Answer {
+            let [high, low] = length.to_be_bytes();
+            let header = [high, low, 0, 0, 0, 0x80, 0, 0];
+            // What does not fit into RAM is what some tests are about.
+            let _ = self.ram.write(&header, GuestAddress(sccb));
+            self.calls.serve(&Call::ServiceCall { command, sccb })
+        }
+
+        fn signals(&self) -> Vec<(u32, u16)> {
+            std::mem::take(&mut self.signals.lock().unwrap())
+        }
+    }
+
+    #[test]
+    fn the_answer_is_in_ram_before_the_signal() {
+        let fixture = Fixture::new();
+        assert_eq!(fixture.call(READ_SCP_INFO, 0x9000, 4096), Answer::cc(0));
+        assert_eq!(fixture.signals(), [(0x9000, 0x0010)]);
+        let mut cpus = [0; 2];
+        fixture.ram.read_slice(&mut cpus, GuestAddress(0x9010)).unwrap();
+        assert_eq!(cpus, [0, 3]);
+    }
+
+    #[test]
+    fn a_block_may_end_where_ram_ends() {
+        let fixture = Fixture::new();
+        assert_eq!(fixture.call(READ_SCP_INFO, RAM_SIZE - 4096, 4096), Answer::cc(0));
+        assert_eq!(fixture.signals(), [(0x000f_f000, 0x0010)]);
+        // The longest block that a length field can tell of.
+        assert_eq!(fixture.call(READ_SCP_INFO, 0x9000, 0xffff), Answer::cc(0));
+        assert_eq!(fixture.signals(), [(0x9000, 0x0010)]);
+    }
+
+    #[test]
+    fn a_block_outside_ram_is_an_addressing_exception() {
+        let fixture = Fixture::new();
+        for (sccb, length) in
+            [(RAM_SIZE, 8), (RAM_SIZE - 8, 16), (RAM_SIZE - 4096, 4104), (0x7fff_fff8, 0xffff)]
+        {
+            assert_eq!(fixture.call(READ_SCP_INFO, sccb, length), Answer::program(5), "{sccb:#x}+{length}");
+        }
+        assert_eq!(fixture.signals(), []);
+    }
+
+    #[test]
+    fn a_block_shorter_than_its_header_is_a_specification_exception() {
+        let fixture = Fixture::new();
+        for length in 0..8 {
+            assert_eq!(fixture.call(READ_SCP_INFO, 0x9000, length), Answer::program(6), "{length}");
+        }
+        assert_eq!(fixture.signals(), []);
+    }
+
+    #[test]
+    fn what_the_sclp_refuses_is_signalled_too() {
+        let fixture = Fixture::new();
+        assert_eq!(fixture.call(0x0040_0005, 0x9000, 64), Answer::cc(0));
+        assert_eq!(fixture.signals(), [(0x9000, 0x01f0)]);
+        assert_eq!(fixture.call(WRITE_EVENT_DATA, 0x9ff8, 64), Answer::cc(0));
+        assert_eq!(fixture.signals(), [(0x9ff8, 0x0100)]);
+    }
+}
