@@ -81,9 +81,12 @@ pub fn build(host: &Host, plan: &MachinePlan, parts: &Parts<'_>) -> Result<Machi
     let mut vm = host.create_vm(config)?;
     let ram = memory::allocate(&plan.ram, parts.pages)?;
     vm.set_ram(&ram)?;
-    let vcpus = (0..plan.cpus).map(|index| vm.create_vcpu(index)).collect::<kvm::Result<Vec<_>>>()?;
+    let mut vcpus = (0..plan.cpus).map(|index| vm.create_vcpu(index)).collect::<kvm::Result<Vec<_>>>()?;
     vm.finish()?;
     loader::load(&ram, &plan.segments, parts.files)?;
+    if let (Some(boot), Some(state)) = (vcpus.first_mut(), &plan.boot_vcpu) {
+        boot.restore(state)?;
+    }
 
     let wake = Arc::new(Wake::new().map_err(Error::Threads)?);
     let mut devices = DeviceBuilder {
@@ -105,9 +108,6 @@ pub fn build(host: &Host, plan: &MachinePlan, parts: &Parts<'_>) -> Result<Machi
     let (reporter, reports) = Reporter::new(wake.clone());
     let spawn = |vcpu| VcpuThread::spawn(vcpu, platform.clone(), reporter.clone(), parts.stats.clone());
     let vcpus = vcpus.into_iter().map(spawn).collect::<Result<Vec<_>, _>>().map_err(Error::Threads)?;
-    if let (Some(boot), Some(state)) = (vcpus.first(), &plan.boot_vcpu) {
-        boot.restore(state.clone())??;
-    }
     Ok(Machine { vcpus, reports, wake, input, ram, _vm: vm })
 }
 

@@ -3,8 +3,9 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvError, Sender, TryRecvError};
+use std::sync::mpsc::{self, Receiver, RecvError, RecvTimeoutError, Sender, TryRecvError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use triarch_arch::hv::{Exit, SystemEvent, VcpuState};
 use triarch_arch::kvm::{self, Kicker, Vcpu};
@@ -16,6 +17,9 @@ use crate::wake::Wake;
 
 /// Stack of a vCPU thread: what the deepest device access takes, with room; pages that are not used cost nothing.
 const STACK_SIZE: usize = 256 << 10;
+
+/// After how long a thread that should end, and has not, is kicked again.
+const RETRY: Duration = Duration::from_millis(1);
 
 /// What a vCPU thread is told.
 enum Command {
@@ -64,9 +68,20 @@ impl Reporter {
 #[derive(Debug)]
 pub struct VcpuThread {
     commands: Option<Sender<Command>>,
-    attention: Arc<AtomicBool>,
+    signs: Arc<Signs>,
     kicker: Kicker,
+    /// Disconnected when the thread ends.
+    ended: Receiver<()>,
     join: Option<JoinHandle<()>>,
+}
+
+/// What a vCPU's thread and its handle show each other.
+#[derive(Debug, Default)]
+struct Signs {
+    /// There are orders.
+    attention: AtomicBool,
+    /// The thread waits for orders, so that it takes the next one without a kick.
+    waiting: AtomicBool,
 }
 
 /// A vCPU thread that does not answer: it has panicked.
@@ -83,34 +98,42 @@ impl VcpuThread {
         stats: Arc<Stats>,
     ) -> io::Result<Self> {
         let (commands, receiver) = mpsc::channel();
-        let (bound, kicker) = mpsc::channel();
-        let attention = Arc::new(AtomicBool::new(false));
+        let (end, ended) = mpsc::channel::<()>();
+        let signs = Arc::new(Signs::default());
+        let kicker = vcpu.kicker();
         let mut runner = Runner {
             vcpu,
             platform,
             reporter,
             stats,
             commands: receiver,
-            attention: attention.clone(),
+            signs: signs.clone(),
             paused: true,
         };
         let join = std::thread::Builder::new()
             .name(format!("vcpu{}", runner.vcpu.index()))
             .stack_size(STACK_SIZE)
             .spawn(move || {
-                if bound.send(runner.vcpu.bind_thread()).is_ok() {
-                    runner.work();
-                }
+                let _end = end;
+                runner.vcpu.bind_thread();
+                runner.work();
             })?;
-        let kicker = kicker.recv().map_err(io::Error::other)?;
-        Ok(VcpuThread { commands: Some(commands), attention, kicker, join: Some(join) })
+        Ok(VcpuThread { commands: Some(commands), signs, kicker, ended, join: Some(join) })
     }
 
     fn command(&self, command: Command) -> Result<(), Gone> {
         self.commands.as_ref().ok_or(Gone)?.send(command).map_err(|_| Gone)?;
-        self.attention.store(true, Ordering::Release);
-        self.kicker.kick();
+        self.call();
         Ok(())
+    }
+
+    /// Makes the thread look at its orders, which have been given.
+    fn call(&self) {
+        self.signs.attention.store(true, Ordering::SeqCst);
+        // A thread that is found waiting takes the order, as it was given before.
+        if !self.signs.waiting.load(Ordering::SeqCst) {
+            self.kicker.kick();
+        }
     }
 
     /// Lets the guest run.
@@ -143,8 +166,7 @@ impl VcpuThread {
     /// Tells the thread to end, without waiting for it.
     pub fn stop(&mut self) {
         self.commands = None;
-        self.attention.store(true, Ordering::Release);
-        self.kicker.kick();
+        self.call();
     }
 }
 
@@ -153,9 +175,8 @@ impl Drop for VcpuThread {
         self.stop();
         let Some(join) = self.join.take() else { return };
         // A console that blocks may swallow one kick; the thread looks at its orders after each.
-        while !join.is_finished() {
+        while self.ended.recv_timeout(RETRY) == Err(RecvTimeoutError::Timeout) {
             self.kicker.kick();
-            std::thread::sleep(std::time::Duration::from_micros(50));
         }
         if join.join().is_err() {
             tracing::error!("a vCPU thread has panicked");
@@ -170,7 +191,7 @@ struct Runner {
     reporter: Reporter,
     stats: Arc<Stats>,
     commands: Receiver<Command>,
-    attention: Arc<AtomicBool>,
+    signs: Arc<Signs>,
     paused: bool,
 }
 
@@ -178,7 +199,7 @@ impl Runner {
     fn work(&mut self) {
         let mut counts = [0; ExitKind::COUNT];
         loop {
-            if (self.paused || self.attention.load(Ordering::Acquire)) && !self.obey() {
+            if (self.paused || self.signs.attention.load(Ordering::SeqCst)) && !self.obey() {
                 break;
             }
             let report = match self.vcpu.run() {
@@ -199,10 +220,13 @@ impl Runner {
     /// Carries out what has been ordered; while paused, waits for orders. `false` when the thread is to end.
     fn obey(&mut self) -> bool {
         // Before the orders are looked at: one that comes meanwhile sets it again.
-        self.attention.store(false, Ordering::Release);
+        self.signs.attention.store(false, Ordering::SeqCst);
         loop {
             let command = if self.paused {
-                match self.commands.recv() {
+                self.signs.waiting.store(true, Ordering::SeqCst);
+                let command = self.commands.recv();
+                self.signs.waiting.store(false, Ordering::SeqCst);
+                match command {
                     Ok(command) => command,
                     Err(RecvError) => return false,
                 }

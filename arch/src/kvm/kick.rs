@@ -6,7 +6,8 @@
 use std::cell::Cell;
 use std::io;
 use std::ptr;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
 
 thread_local! {
     /// The calling thread's vCPU's `immediate_exit`, or null.
@@ -40,12 +41,12 @@ pub fn install_kick_handler() -> io::Result<()> {
     }
 }
 
-/// Binds the calling thread to the vCPU whose `immediate_exit` this is.
-pub(super) fn bind(immediate_exit: &mut u8) -> Kicker {
+/// Binds the calling thread to the vCPU whose `immediate_exit` and kicker these are.
+pub(super) fn bind(immediate_exit: &mut u8, kicker: &Kicker) {
     IMMEDIATE_EXIT.set(immediate_exit);
     // Not libc's gettid: std refers to that weakly, so link-time optimization of a static binary leaves it null.
     // SAFETY: the system call has no preconditions.
-    Kicker { thread: unsafe { libc::syscall(libc::SYS_gettid) } }
+    kicker.thread.store(unsafe { libc::syscall(libc::SYS_gettid) }, Ordering::SeqCst);
 }
 
 /// Ends the calling thread's binding, if it is to the vCPU whose `immediate_exit` this is.
@@ -56,18 +57,24 @@ pub(super) fn unbind(immediate_exit: &mut u8) {
 }
 
 /// Gets a vCPU's thread out of the guest. May be used from any thread.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Default)]
 pub struct Kicker {
-    /// As tgkill takes it.
-    thread: libc::c_long,
+    /// The thread's number as tgkill takes it; 0 while the vCPU has none.
+    thread: Arc<AtomicI64>,
 }
 
 impl Kicker {
-    /// Makes the vCPU's current or next [`run`](super::Vcpu::run) end with [`Exit::Interrupted`](crate::hv::Exit::Interrupted).
+    /// Makes the vCPU's current or next [`run`](super::Vcpu::run) end with [`Exit::Interrupted`](crate::hv::Exit::Interrupted),
+    /// if it has been bound to a thread. A thread that looks for orders after it has bound itself, and before it runs, misses
+    /// none that was given before the kick.
     pub fn kick(&self) {
+        let thread = self.thread.load(Ordering::SeqCst);
+        if thread == 0 {
+            return;
+        }
         // A thread that has ended gives ESRCH, which is as good as done; should another thread of this process have got its
         // number, the handler does it no harm.
         // SAFETY: tgkill takes any numbers; the handler is sound in every thread.
-        unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), self.thread, kick_signal()) };
+        unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, kick_signal()) };
     }
 }

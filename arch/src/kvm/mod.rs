@@ -179,6 +179,7 @@ impl Vm {
             shared: self.shared.clone(),
             _ram: self.ram.clone(),
             extra: glue::VcpuExtra::default(),
+            kicker: Kicker::default(),
         };
         glue::init_vcpu(&mut vcpu)?;
         Ok(vcpu)
@@ -225,6 +226,7 @@ pub struct Vcpu {
     _ram: Option<GuestRam>,
     #[allow(dead_code, reason = "the fd is enough on some ISAs")]
     extra: glue::VcpuExtra,
+    kicker: Kicker,
 }
 
 impl Vcpu {
@@ -254,7 +256,13 @@ impl Vcpu {
     /// Makes the calling thread the one in which this vCPU runs, and gives the handle by which other threads get it out of the
     /// guest. Called by that thread, before the first [`Vcpu::run`].
     pub fn bind_thread(&mut self) -> Kicker {
-        kick::bind(&mut self.fd.get_kvm_run().immediate_exit)
+        kick::bind(&mut self.fd.get_kvm_run().immediate_exit, &self.kicker);
+        self.kicker()
+    }
+
+    /// The handle by which other threads get this vCPU out of the guest. It does nothing before [`Vcpu::bind_thread`].
+    pub fn kicker(&self) -> Kicker {
+        self.kicker.clone()
     }
 }
 
