@@ -4,10 +4,10 @@ use std::io;
 use std::sync::Arc;
 
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
-use triarch_arch::GuestRam;
+use triarch_arch::{GuestRam, ram};
 use triarch_boards::RamRange;
-use vm_memory::mmap::{FromRangesError, MmapRegionError};
-use vm_memory::{FileOffset, GuestAddress};
+use vm_memory::mmap::MmapRegionError;
+use vm_memory::{FileOffset, GuestAddress, GuestRegionCollectionError, GuestRegionMmap};
 
 /// The pages that RAM is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -77,7 +77,7 @@ pub enum Error {
     Map(Pages, #[source] MmapRegionError),
     /// The plan's ranges don't make an address space.
     #[error("can't lay out the guest's RAM")]
-    Layout(#[source] FromRangesError),
+    Layout(#[source] GuestRegionCollectionError),
 }
 
 const fn hint(pages: Pages) -> &'static str {
@@ -101,14 +101,15 @@ pub fn allocate(ranges: &[RamRange], pages: Pages) -> Result<GuestRam, Error> {
     let mut regions = Vec::with_capacity(ranges.len());
     for range in ranges {
         let size = usize::try_from(range.size).map_err(|_| Error::TooLarge(range.size))?;
-        let part = FileOffset::from_arc(file.clone(), offset);
-        regions.push((GuestAddress(range.base), size, Some(part)));
+        let mapping = ram::map(&FileOffset::from_arc(file.clone(), offset), size);
+        let region = GuestRegionMmap::new(
+            mapping.map_err(|error| Error::Map(pages, error))?,
+            GuestAddress(range.base),
+        );
+        regions.push(region.ok_or(Error::TooLarge(range.size))?);
         offset += range.size;
     }
-    GuestRam::from_ranges_with_files(&regions).map_err(|error| match error {
-        FromRangesError::MmapRegion(error) => Error::Map(pages, error),
-        error => Error::Layout(error),
-    })
+    GuestRam::from_regions(regions).map_err(Error::Layout)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ pub mod hv;
 pub mod image;
 mod isa;
 pub mod kvm;
+pub mod ram;
 pub mod s390x;
 pub mod x86_64;
 

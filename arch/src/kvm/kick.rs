@@ -15,7 +15,7 @@ thread_local! {
 }
 
 /// The signal that gets a vCPU thread out of the guest.
-fn kick_signal() -> libc::c_int {
+pub(super) fn kick_signal() -> libc::c_int {
     libc::SIGRTMIN()
 }
 

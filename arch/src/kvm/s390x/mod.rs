@@ -10,21 +10,27 @@
     reason = "generated"
 )]
 mod bindings;
+mod cpus;
+mod exit;
 mod features;
-#[allow(dead_code, reason = "the glue that uses all of it is on its way")]
+#[allow(dead_code, reason = "a layer to be used whole; the glue does not take all of it")]
 mod ioctls;
+mod model;
+mod park;
+mod state;
 
 use super::{Error, Result, Vcpu, VmConfig, failed};
-use crate::hv::{CpuModel, Exit, HostCaps, Interrupt, IrqRoute, Irqchip, IsaCaps, SystemEvent, VcpuState};
-use crate::s390x;
+use crate::hv::{CpuModel, Interrupt, IrqRoute, Irqchip, VcpuState};
+use crate::s390x::MpState;
 use bindings::{
-    KVM_CAP_S390_CPU_TOPOLOGY, KVM_CAP_S390_IRQCHIP, KVM_MP_STATE_OPERATING, KVM_MP_STATE_STOPPED,
-    KVM_S390_INT_SERVICE, KVM_S390_VM_MEM_CTRL, KVM_S390_VM_MEM_LIMIT_SIZE, kvm_create_device,
-    kvm_device_attr, kvm_device_type_KVM_DEV_TYPE_FLIC, kvm_enable_cap, kvm_mp_state, kvm_s390_interrupt,
+    KVM_CAP_S390_IRQCHIP, KVM_MP_STATE_OPERATING, KVM_MP_STATE_STOPPED, KVM_S390_INT_SERVICE,
+    kvm_create_device, kvm_device_type_KVM_DEV_TYPE_FLIC, kvm_enable_cap, kvm_mp_state, kvm_s390_interrupt,
 };
-use ioctls::VcpuExit;
+use cpus::Cpus;
 
+pub use exit::{VcpuExtra, run};
 pub use features::features;
+pub use model::host_caps;
 
 /// Our own layer in the image of kvm-ioctls, with the one binding that the shared code names.
 pub mod sys {
@@ -35,55 +41,24 @@ pub mod sys {
 /// What the VM has besides its fd.
 #[derive(Debug)]
 pub struct Machine {
+    cpus: Cpus,
     /// The floating interrupt controller.
     _flic: ioctls::DeviceFd,
-}
-
-/// What a vCPU has besides its fd.
-#[derive(Debug, Default)]
-pub struct VcpuExtra {}
-
-pub fn host_caps(kvm: &sys::Kvm) -> Result<HostCaps> {
-    let max_vcpus = u32::try_from(kvm.get_max_vcpus()).unwrap_or(u32::MAX);
-    Ok(HostCaps { max_vcpus, isa: IsaCaps::S390x(s390x::HostCaps {}) })
-}
-
-fn enable(vm: &sys::VmFd, cap: u32, what: &'static str) -> Result<()> {
-    vm.enable_cap(&kvm_enable_cap { cap, ..Default::default() }).map_err(failed(what))
-}
-
-/// Creates a VM, and tells what is wrong when that fails for the reason that is hard to guess.
-fn new_vm(kvm: &sys::Kvm) -> Result<sys::VmFd> {
-    kvm.create_vm().map_err(|error| match error.errno() {
-        // The kernel wants page tables with room for the guest's, which it gives to programs that ask for it.
-        libc::EINVAL => Error::Missing(
-            "page tables for guests in this program (link it with -Wl,--s390-pgste, or set the sysctl vm.allocate_pgste to 1)",
-        ),
-        _ => failed("create a VM")(error),
-    })
 }
 
 pub fn create_vm(kvm: &sys::Kvm, config: &VmConfig) -> Result<sys::VmFd> {
     if config.irqchip != Irqchip::Flic {
         return Err(Error::WrongIsa("this interrupt controller"));
     }
-    let vm = new_vm(kvm)?;
-    // Page tables are as deep as the limit asks for, which the kernel rounds up.
-    let limit = config.address_limit;
-    let attr = kvm_device_attr {
-        group: KVM_S390_VM_MEM_CTRL,
-        attr: KVM_S390_VM_MEM_LIMIT_SIZE.into(),
-        addr: &raw const limit as u64,
-        flags: 0,
+    let CpuModel::S390x(model) = &config.cpu_model else {
+        return Err(Error::WrongIsa("this CPU model"));
     };
-    // SAFETY: this attribute is a u64, which `limit` is.
-    unsafe { vm.set_device_attr(&attr) }.map_err(failed("limit a VM's memory"))?;
-    enable(&vm, KVM_CAP_S390_IRQCHIP, "route interrupts in the kernel")?;
+    let vm = model::new_vm(kvm)?;
+    model::set_cpu_model(&vm, model)?;
+    model::set_memory_limit(&vm, config.address_limit)?;
+    let irqchip = kvm_enable_cap { cap: KVM_CAP_S390_IRQCHIP, ..Default::default() };
+    vm.enable_cap(&irqchip).map_err(failed("route interrupts in the kernel"))?;
     vm.create_irq_chip().map_err(failed("create the interrupt controllers"))?;
-    // Without it, a guest that sees the host's configuration-topology facility takes a program check when it uses that.
-    if vm.check_extension_raw(KVM_CAP_S390_CPU_TOPOLOGY.into()) > 0 {
-        enable(&vm, KVM_CAP_S390_CPU_TOPOLOGY, "tell guests of their topology")?;
-    }
     Ok(vm)
 }
 
@@ -91,7 +66,7 @@ impl Machine {
     pub fn new(_kvm: &sys::Kvm, vm: &sys::VmFd, _config: &VmConfig) -> Result<Self> {
         let mut flic = kvm_create_device { type_: kvm_device_type_KVM_DEV_TYPE_FLIC, ..Default::default() };
         let flic = vm.create_device(&mut flic).map_err(failed("create the floating interrupt controller"))?;
-        Ok(Machine { _flic: flic })
+        Ok(Machine { cpus: Cpus::new(), _flic: flic })
     }
 
     pub fn finish(&self, _vm: &sys::VmFd, _config: &VmConfig) -> Result<()> {
@@ -118,30 +93,28 @@ impl Machine {
 }
 
 pub fn init_vcpu(vcpu: &mut Vcpu) -> Result<()> {
-    let CpuModel::S390x(_) = &vcpu.shared.config.cpu_model else {
-        return Err(Error::WrongIsa("this CPU model"));
+    // KVM leaves it to us from the first such call on which vCPUs are stopped. All but the first wait for the guest.
+    let operates = vcpu.index == 0;
+    let mp_state = if operates { KVM_MP_STATE_OPERATING } else { KVM_MP_STATE_STOPPED };
+    vcpu.fd.set_mp_state(kvm_mp_state { mp_state }).map_err(failed("set whether a vCPU runs"))?;
+    vcpu.fd.s390_clear_reset().map_err(failed("reset a vCPU"))?;
+    let fd = vcpu.fd.try_clone_file().map_err(failed("make a vCPU known to others"))?;
+    vcpu.shared.machine.cpus.add(fd, operates).map_err(failed("make a vCPU known to others"))
+}
+
+pub fn save(vcpu: &mut Vcpu) -> Result<VcpuState> {
+    exit::complete(vcpu)?;
+    Ok(VcpuState::S390x(Box::new(state::save(&mut vcpu.fd)?)))
+}
+
+pub fn restore(vcpu: &mut Vcpu, state: &VcpuState) -> Result<()> {
+    let VcpuState::S390x(state) = state else {
+        return Err(Error::WrongIsa("this vCPU state"));
     };
-    vcpu.fd.s390_initial_reset().map_err(failed("reset a vCPU"))?;
-    let mp_state = if vcpu.index == 0 { KVM_MP_STATE_OPERATING } else { KVM_MP_STATE_STOPPED };
-    vcpu.fd.set_mp_state(kvm_mp_state { mp_state }).map_err(failed("set whether a vCPU runs"))
-}
-
-pub fn run(vcpu: &mut Vcpu) -> Result<Exit<'_>> {
-    match vcpu.fd.run() {
-        Ok(VcpuExit::Intr) => Ok(Exit::Interrupted),
-        Ok(exit) => Ok(Exit::System(SystemEvent::Crash { reason: format!("unexpected exit {exit:?}") })),
-        Err(error) if error.errno() == libc::EINTR => {
-            vcpu.fd.set_kvm_immediate_exit(0);
-            Ok(Exit::Interrupted)
-        }
-        Err(error) => Err(failed("run a vCPU")(error)),
+    state::restore(&mut vcpu.fd, state)?;
+    vcpu.extra = VcpuExtra::default();
+    if let Some(mp_state) = state.mp_state {
+        vcpu.shared.machine.cpus.set(vcpu.index, mp_state == MpState::Operating);
     }
-}
-
-pub fn save(_vcpu: &mut Vcpu) -> Result<VcpuState> {
-    Err(Error::WrongIsa("saving"))
-}
-
-pub fn restore(_vcpu: &mut Vcpu, _state: &VcpuState) -> Result<()> {
-    Err(Error::WrongIsa("restoring"))
+    Ok(())
 }

@@ -8,7 +8,7 @@ mod vm;
 
 pub use device::DeviceFd;
 pub use system::Kvm;
-pub use vcpu::{VcpuExit, VcpuFd};
+pub use vcpu::{VcpuExit, VcpuFd, s390_irq};
 pub use vm::VmFd;
 
 use std::fs::File;

@@ -79,6 +79,12 @@ pub fn reg_size(reg_id: u64) -> usize {
     1 << ((reg_id & KVM_REG_SIZE_MASK) >> KVM_REG_SIZE_SHIFT)
 }
 
+/// KVM_S390_IRQ, by any descriptor of the vCPU: the kernel takes it while the vCPU runs, too.
+pub fn s390_irq<F: AsRawFd>(vcpu: &F, irq: &kvm_s390_irq) -> Result<()> {
+    // SAFETY: the structure is the one that the request takes.
+    checked(unsafe { ioctl_with_ref(vcpu, KVM_S390_IRQ(), irq) }).map(drop)
+}
+
 /// A vCPU.
 #[derive(Debug)]
 pub struct VcpuFd {
@@ -229,8 +235,7 @@ impl VcpuFd {
 
     /// KVM_S390_IRQ: makes an interrupt of the vCPU pending.
     pub fn s390_irq(&self, irq: &kvm_s390_irq) -> Result<()> {
-        // SAFETY: the structure is the one that the request takes.
-        checked(unsafe { ioctl_with_ref(self, KVM_S390_IRQ(), irq) }).map(drop)
+        s390_irq(self, irq)
     }
 
     /// KVM_S390_GET_IRQ_STATE: the interrupts that are pending, as the kernel lays them out. Gives the bytes written.

@@ -1,0 +1,192 @@
+//! Running a vCPU, and what it comes back with.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use super::bindings::{
+    KVM_MP_STATE_OPERATING, KVM_MP_STATE_STOPPED, KVM_S390_MEMOP_F_INJECT_EXCEPTION,
+    KVM_S390_MEMOP_LOGICAL_WRITE, KVM_S390_PROGRAM_INT, KVM_SYNC_GPRS, kvm_mp_state, kvm_s390_irq,
+    kvm_s390_mem_op, kvm_s390_pgm_info,
+};
+use super::cpus::Task;
+use super::ioctls::VcpuExit;
+use super::sys::VcpuFd;
+use crate::hv::{Exit, SystemEvent};
+use crate::kvm::{Result, Vcpu, failed};
+use crate::s390x::intercept::{self, Action, Intercept, Sigp};
+use crate::s390x::{Answer, Psw, Store};
+
+/// What a vCPU has besides its fd.
+#[derive(Debug, Default)]
+pub struct VcpuExtra {
+    /// How the instruction completes that the vCPU came back with.
+    answer: Option<Answer>,
+}
+
+pub fn run(vcpu: &mut Vcpu) -> Result<Exit<'_>> {
+    complete(vcpu)?;
+    if vcpu.shared.machine.cpus.is_stopped(vcpu.index) {
+        vcpu.shared.machine.cpus.wait(vcpu.index, immediate_exit(&mut vcpu.fd))?;
+        return Ok(interrupted_or_resume(vcpu));
+    }
+    match vcpu.fd.run() {
+        Ok(VcpuExit::S390Sieic { icptcode, ipa, ipb }) => intercepted(vcpu, icptcode, ipa, ipb),
+        Ok(VcpuExit::S390Reset(_)) => Ok(Exit::System(SystemEvent::Reset)),
+        Ok(VcpuExit::S390Stsi { .. }) => Ok(Exit::Resume),
+        Ok(VcpuExit::Intr) => Ok(interrupted(vcpu)),
+        Ok(exit) => Ok(crash(vcpu, &format!("unexpected exit {exit:?}"))),
+        Err(error) if error.errno() == libc::EINTR => Ok(interrupted(vcpu)),
+        Err(error) => Err(failed("run a vCPU")(error)),
+    }
+}
+
+/// Does what the vCPU has to do before it can go on or be looked at: the instruction that it came back with is completed, and
+/// what other vCPUs want of it is done.
+pub fn complete(vcpu: &mut Vcpu) -> Result<()> {
+    if let Some(answer) = vcpu.extra.answer.take() {
+        apply(vcpu, &answer)?;
+    }
+    while let Some(task) = vcpu.shared.machine.cpus.take_task(vcpu.index) {
+        match task {
+            Task::Start => set_mp_state(vcpu, KVM_MP_STATE_OPERATING)?,
+            Task::Reset => reset(vcpu, VcpuFd::s390_normal_reset)?,
+            Task::InitialReset => reset(vcpu, VcpuFd::s390_initial_reset)?,
+        }
+    }
+    Ok(())
+}
+
+fn reset(vcpu: &mut Vcpu, reset: fn(&VcpuFd) -> super::ioctls::Result<()>) -> Result<()> {
+    vcpu.shared.machine.cpus.stop(vcpu.index);
+    set_mp_state(vcpu, KVM_MP_STATE_STOPPED)?;
+    reset(&vcpu.fd).map_err(failed("reset a vCPU"))
+}
+
+fn set_mp_state(vcpu: &Vcpu, mp_state: u32) -> Result<()> {
+    vcpu.fd.set_mp_state(kvm_mp_state { mp_state }).map_err(failed("set whether a vCPU runs"))
+}
+
+/// The byte that a kick's signal handler stores to.
+fn immediate_exit(fd: &mut VcpuFd) -> &AtomicU8 {
+    // SAFETY: the byte is in the vCPU's mapping, which lives as long as `fd`; all others that store to it do so atomically.
+    unsafe { AtomicU8::from_ptr(&mut fd.get_kvm_run().immediate_exit) }
+}
+
+fn interrupted(vcpu: &mut Vcpu) -> Exit<'static> {
+    immediate_exit(&mut vcpu.fd).store(0, Ordering::Relaxed);
+    Exit::Interrupted
+}
+
+fn interrupted_or_resume(vcpu: &mut Vcpu) -> Exit<'static> {
+    match immediate_exit(&mut vcpu.fd).swap(0, Ordering::Relaxed) {
+        0 => Exit::Resume,
+        _ => Exit::Interrupted,
+    }
+}
+
+fn psw(vcpu: &mut Vcpu) -> Psw {
+    let run = vcpu.fd.get_kvm_run();
+    Psw { mask: run.psw_mask, addr: run.psw_addr }
+}
+
+fn crash(vcpu: &mut Vcpu, reason: &str) -> Exit<'static> {
+    let psw = psw(vcpu);
+    Exit::System(SystemEvent::Crash { reason: format!("{reason} (PSW {psw})") })
+}
+
+fn intercepted(vcpu: &mut Vcpu, code: u8, ipa: u16, ipb: u32) -> Result<Exit<'_>> {
+    let psw = psw(vcpu);
+    let regs = vcpu.fd.sync_regs();
+    let prefix = u32::try_from(regs.prefix).unwrap_or(0);
+    match intercept::decode(&Intercept { code, ipa, ipb, psw, gprs: regs.gprs, prefix }) {
+        Action::Call(call) => Ok(Exit::S390x { call, answer: vcpu.extra.answer.insert(Answer::default()) }),
+        Action::Complete(answer) => {
+            apply(vcpu, &answer)?;
+            Ok(Exit::Resume)
+        }
+        Action::Stop => stop(vcpu),
+        Action::Sigp(sigp) => signal(vcpu, &sigp),
+        Action::Reset => Ok(Exit::System(SystemEvent::Reset)),
+        Action::Crash { reason } => Ok(Exit::System(SystemEvent::Crash { reason })),
+    }
+}
+
+/// The vCPU enters the stopped state: KVM has left that to us.
+fn stop(vcpu: &mut Vcpu) -> Result<Exit<'_>> {
+    // In this order: once others can see that it is stopped, their orders must be those to a stopped vCPU.
+    let others_operate = vcpu.shared.machine.cpus.stop(vcpu.index);
+    set_mp_state(vcpu, KVM_MP_STATE_STOPPED)?;
+    Ok(if others_operate { Exit::Resume } else { Exit::System(SystemEvent::PowerOff) })
+}
+
+fn signal(vcpu: &mut Vcpu, sigp: &Sigp) -> Result<Exit<'static>> {
+    let answer = vcpu.shared.machine.cpus.signal(sigp)?;
+    apply(vcpu, &answer)?;
+    Ok(Exit::Resume)
+}
+
+/// Completes the instruction that the vCPU came back with.
+fn apply(vcpu: &mut Vcpu, answer: &Answer) -> Result<()> {
+    if let Some(code) = answer.program {
+        return program_interruption(vcpu, code);
+    }
+    if let Some(store) = &answer.store
+        && !write_logical(&vcpu.fd, store)?
+    {
+        return Ok(());
+    }
+    for (number, value) in &answer.gprs {
+        if let Some(gpr) = vcpu.fd.sync_regs_mut().gprs.get_mut(usize::from(*number)) {
+            *gpr = *value;
+        }
+    }
+    let run = vcpu.fd.get_kvm_run();
+    run.kvm_dirty_regs |= u64::from(KVM_SYNC_GPRS);
+    if let Some(cc) = answer.cc {
+        let mut psw = Psw { mask: run.psw_mask, addr: run.psw_addr };
+        psw.set_condition_code(cc);
+        run.psw_mask = psw.mask;
+    }
+    Ok(())
+}
+
+/// Makes a program interruption pending. KVM knows the instruction's length.
+fn program_interruption(vcpu: &Vcpu, code: u16) -> Result<()> {
+    let mut irq = kvm_s390_irq { type_: KVM_S390_PROGRAM_INT.into(), ..Default::default() };
+    irq.u.pgm = kvm_s390_pgm_info { code, ..Default::default() };
+    vcpu.fd.s390_irq(&irq).map_err(failed("interrupt a vCPU's program"))
+}
+
+/// Writes to the guest's memory as the vCPU would. `false` when it can't: then the guest gets the program interruption for it.
+fn write_logical(fd: &VcpuFd, store: &Store) -> Result<bool> {
+    let mut bytes = store.bytes.clone();
+    let operation = (KVM_S390_MEMOP_LOGICAL_WRITE, store.address, store.access_register);
+    access(fd, operation, &mut bytes)
+}
+
+/// Reads or writes the guest's memory as the vCPU would: the operation, the logical address, and the access register that goes
+/// with it.
+fn access(
+    fd: &VcpuFd,
+    (operation, address, access_register): (u32, u64, u8),
+    bytes: &mut [u8],
+) -> Result<bool> {
+    const WHAT: &str = "reach a guest's memory";
+    let Ok(size) = u32::try_from(bytes.len()) else {
+        return Err(failed(WHAT)(std::io::Error::from(std::io::ErrorKind::InvalidInput)));
+    };
+    if size == 0 {
+        return Ok(true);
+    }
+    let mut op = kvm_s390_mem_op {
+        gaddr: address,
+        flags: KVM_S390_MEMOP_F_INJECT_EXCEPTION.into(),
+        size,
+        op: operation,
+        buf: bytes.as_mut_ptr() as u64,
+        ..Default::default()
+    };
+    op.__bindgen_anon_1.__bindgen_anon_1.ar = access_register;
+    // SAFETY: the buffer is ours to write to, and as long as it says.
+    let exception = unsafe { fd.s390_mem_op(&op) }.map_err(failed(WHAT))?;
+    Ok(exception == 0)
+}
