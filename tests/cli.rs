@@ -1,0 +1,183 @@
+//! The command line: what it prints, and how it refuses what can't be done.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+/// Carries out a command line; gives its status and output, or the error as it is printed.
+fn triarch(args: &[&str]) -> Result<(u8, String), String> {
+    let args = std::iter::once("triarch").chain(args.iter().copied()).map(OsString::from);
+    let mut out = Vec::new();
+    match triarch::cli::execute(args, &mut out) {
+        Ok(status) => Ok((status, String::from_utf8(out).unwrap())),
+        Err(error) => Err(format!("{error:#}")),
+    }
+}
+
+fn refusal(args: &[&str]) -> String {
+    match triarch(args) {
+        Err(error) => error,
+        Ok((status, out)) => panic!("{args:?} was not refused: status {status}, {out}"),
+    }
+}
+
+/// A folder of kernels, gone at the end.
+struct Kernels(tempfile::TempDir);
+
+impl Kernels {
+    fn new() -> Self {
+        let kernels = Kernels(tempfile::tempdir().unwrap());
+        let mut arm64 = vec![0; 0x1000];
+        arm64[16..24].copy_from_slice(&0x10_0000u64.to_le_bytes());
+        arm64[24] = 0xa;
+        arm64[56..60].copy_from_slice(b"ARM\x64");
+        kernels.put("arm64", &arm64);
+        kernels.put("big-endian", &[&arm64[..24], &[0xb], &arm64[25..]].concat());
+        kernels.put(
+            "garbage",
+            b"This is no kernel. It is only a text that is long enough to hold a header, and some more.",
+        );
+        kernels.put("empty", b"");
+        kernels.put("cut.gz", &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0x4b]);
+        let mut zboot = vec![0; 0x41];
+        zboot[..8].copy_from_slice(b"MZ\0\0zimg");
+        zboot[8] = 0x40;
+        zboot[12] = 1;
+        zboot[0x18..0x1c].copy_from_slice(b"lzma");
+        kernels.put("lzma.zboot", &zboot);
+        kernels
+    }
+
+    fn put(&self, name: &str, bytes: &[u8]) {
+        fs::write(self.path(name), bytes).unwrap();
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn arg(&self, name: &str) -> String {
+        self.path(name).to_str().unwrap().to_owned()
+    }
+}
+
+#[test]
+fn every_isa_is_planned_on_any_host() {
+    for (isa, board) in [("x86_64", "microvm"), ("aarch64", "virt"), ("s390x", "ccw")] {
+        let (status, text) = triarch(&["plan", "--isa", isa, "--memory", "512M", "--cpus", "2"]).unwrap();
+        assert_eq!(status, 0);
+        assert!(text.starts_with(&format!("board     {board} ({isa}), 2 vCPU(s)\n")), "{text}");
+        assert!(text.contains("512 MiB"), "{text}");
+
+        let (_, json) = triarch(&["plan", "--board", board, "--memory", "512M", "--json"]).unwrap();
+        let plan: Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(plan["isa"], isa);
+        assert_eq!(plan["ram"][0]["size"], 512 << 20);
+        assert_eq!(plan["boot_vcpu"], Value::Null);
+    }
+}
+
+#[test]
+fn a_kernel_brings_segments_and_registers() {
+    let kernels = Kernels::new();
+    let (_, text) = triarch(&["plan", "--kernel", &kernels.arg("arm64"), "--append", "quiet"]).unwrap();
+    let segment = "segment   kernel     0x0040000000..0x0040100000  kernel file 0x0000000000..0x0000001000";
+    assert!(text.contains(segment), "{text}");
+    assert!(text.contains("register  aarch64.registers.pc = 0x40000000"), "{text}");
+}
+
+#[test]
+fn kernels_that_are_none_are_refused_by_name() {
+    let kernels = Kernels::new();
+    let cases = [
+        ("garbage", "is not a kernel that can be booted"),
+        ("empty", "is not a kernel that can be booted"),
+        ("missing", "No such file or directory"),
+        ("cut.gz", "bad gzip data"),
+        ("lzma.zboot", "packed with 'lzma'"),
+        ("big-endian", "big-endian"),
+        ("", "is a directory"),
+    ];
+    for (name, why) in cases {
+        for command in ["plan", "run"] {
+            let error = refusal(&[command, "--kernel", &kernels.arg(name)]);
+            let told = error.contains(why) && error.contains("kernel") && error.contains(&kernels.arg(name));
+            assert!(told, "{name}: {error}");
+        }
+    }
+}
+
+#[test]
+fn a_kernel_of_another_isa_is_refused() {
+    let kernels = Kernels::new();
+    let error = refusal(&["plan", "--board", "ccw", "--kernel", &kernels.arg("arm64")]);
+    assert_eq!(error, "--kernel is an aarch64 kernel, but board ccw is s390x");
+}
+
+#[test]
+fn what_does_not_fit_is_refused_with_its_option() {
+    let kernels = Kernels::new();
+    kernels.put("initrd", &vec![1; 1 << 20]);
+    fs::File::create(kernels.path("huge")).unwrap().set_len(1 << 40).unwrap();
+    let kernel = kernels.arg("arm64");
+    let long = "x".repeat(5000);
+    let cases: [(&[&str], &str); 9] = [
+        (&["--memory", "4M"], "--memory 4M is out of range: board virt takes 64M to"),
+        (&["--memory", "900T"], "--memory 943718400M is out of range"),
+        (&["--memory", "65000K"], "--memory must be a multiple of 1 MiB"),
+        (&["--cpus", "0"], "--cpus 0 is out of range: this machine can have 1 to 512"),
+        (&["--cpus", "100000"], "--cpus 100000 is out of range"),
+        (&["--append", &long], "--append is too long: 5000 bytes, and this kernel takes at most 2047"),
+        (&["--initrd", &kernels.arg("huge")], "initrd of 1099511627776 bytes does not fit"),
+        (&["--initrd", &kernels.arg("missing")], "--initrd: can't read initrd"),
+        (&["--initrd", "/"], "it is not a regular file"),
+    ];
+    for (options, why) in cases {
+        let error = refusal(&[&["plan", "--isa", "aarch64", "--kernel", &kernel], options].concat());
+        assert!(error.contains(why), "{options:?}: {error}");
+    }
+    assert!(triarch(&["plan", "--kernel", &kernel, "--initrd", &kernels.arg("initrd")]).is_ok());
+}
+
+#[test]
+fn a_wrong_command_line_has_status_2() {
+    for args in [
+        &["boot"][..],
+        &["run", "--memory", "lots"],
+        &["run", "--serial", "tty"],
+        &["run", "--board", "pc"],
+        &["plan", "--isa", "ppc64"],
+        &["plan", "--initrd", "x"],
+        &["run", "--on-reset", "halt"],
+    ] {
+        assert_eq!(triarch(args).map(|(status, _)| status), Ok(2), "{args:?}");
+    }
+    assert_eq!(triarch(&["run", "--help"]).map(|(status, _)| status), Ok(0));
+}
+
+#[test]
+fn a_run_without_kernel_or_kvm_is_refused() {
+    assert!(refusal(&["run"]).contains("--kernel FILE is needed"));
+    let kernels = Kernels::new();
+    let kernel = kernels.arg("arm64");
+    let missing = kernels.arg("no-kvm");
+    let error = refusal(&["run", "--kernel", &kernel, "--kvm", &missing]);
+    assert!(error.contains("no-kvm") && error.contains("triarch check"), "{error}");
+    // A file that is no KVM.
+    let error = refusal(&["run", "--kernel", &kernel, "--kvm", &kernel]);
+    assert!(error.contains("KVM API version"), "{error}");
+}
+
+#[test]
+fn check_tells_why_there_is_no_kvm() {
+    let missing = "/nonexistent/kvm";
+    let (status, text) = triarch(&["check", "--kvm", missing]).unwrap();
+    assert_eq!(status, 1);
+    assert!(text.contains("kvm       no: there is no /nonexistent/kvm"), "{text}");
+    assert!(text.contains("verdict   this host can't run guests"), "{text}");
+    let (_, json) = triarch(&["check", "--kvm", missing, "--json"]).unwrap();
+    let report: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(report["guests"], false);
+}
