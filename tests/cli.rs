@@ -1,4 +1,5 @@
 //! The command line: what it prints, and how it refuses what can't be done.
+#![allow(clippy::unwrap_used, reason = "a test that fails is what it is for")]
 
 use std::ffi::OsString;
 use std::fs;
