@@ -108,7 +108,7 @@ pub fn build(host: &Host, plan: &MachinePlan, parts: &Parts<'_>) -> Result<Machi
     let (reporter, reports) = Reporter::new(wake.clone());
     let spawn = |vcpu| VcpuThread::spawn(vcpu, platform.clone(), reporter.clone(), parts.stats.clone());
     let vcpus = vcpus.into_iter().map(spawn).collect::<Result<Vec<_>, _>>().map_err(Error::Threads)?;
-    Ok(Machine { vcpus, reports, wake, input, ram, _vm: vm })
+    Ok(Machine { vcpus, reports, wake, input, output: parts.console.output_control(), ram, _vm: vm })
 }
 
 /// One more than the highest guest-physical address of a plan.

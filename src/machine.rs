@@ -4,16 +4,16 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::Receiver;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use triarch_arch::GuestRam;
 use triarch_arch::hv::{SystemEvent, VcpuState};
 use triarch_arch::kvm::{self, Vm};
 use triarch_devices::Input;
 
-use crate::console::{Console, Received};
+use crate::console::{Console, OutputControl, Received};
 use crate::vcpu::{Gone, Report, VcpuThread};
 use crate::wake::Wake;
 
@@ -76,6 +76,9 @@ impl Signals {
     }
 }
 
+/// When to look again at a device that a vCPU is busy with, perhaps because the console's reader holds it up.
+const DEVICE_BUSY: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
+
 /// A machine that has been built. Its vCPUs are paused at first. Dropping it ends it.
 pub struct Machine {
     /// Before the VM: vCPU threads end first.
@@ -84,14 +87,9 @@ pub struct Machine {
     /// Written for each report, and by the console's device when it has room for input again.
     pub(crate) wake: Arc<Wake>,
     pub(crate) input: Option<Arc<Mutex<dyn Input>>>,
+    pub(crate) output: OutputControl,
     pub(crate) ram: GuestRam,
     pub(crate) _vm: Vm,
-}
-
-/// Input that the guest has not taken yet.
-#[derive(Debug, Default)]
-struct Pending {
-    bytes: Vec<u8>,
 }
 
 impl Machine {
@@ -100,14 +98,21 @@ impl Machine {
         &self.ram
     }
 
-    /// Runs the guest until its run ends, serving the console meanwhile.
+    /// Runs the guest until its run ends, serving the console meanwhile. vCPUs that the end does not concern run on, until
+    /// [`Machine::pause`] or drop.
     pub fn run(&mut self, console: &mut Console, signals: &Signals) -> Result<Outcome, Error> {
+        // One that was told before, when the machine was paused already, holds still.
+        if let Some(outcome) = self.take_report()? {
+            return Ok(outcome);
+        }
         self.resume()?;
-        let mut pending = Pending::default();
         loop {
-            let wants_input = pending.bytes.is_empty() && self.input.is_some();
-            let input_fd = console.input_fd().filter(|_| wants_input);
-            let ready = wait(&self.wake, signals, input_fd)?;
+            let busy = match &self.input {
+                Some(input) => console.pending().offer_to(input),
+                None => console.pending().discard(),
+            };
+            let input_fd = if console.pending().is_full() { None } else { console.input_fd() };
+            let ready = wait(&self.wake, signals, input_fd, busy.then_some(&DEVICE_BUSY))?;
             if let Some(signal) = ready.signal {
                 return Ok(Outcome::Signal(signal));
             }
@@ -119,12 +124,9 @@ impl Machine {
             }
             if ready.input {
                 match console.receive() {
-                    Received::Bytes(bytes) => pending.bytes = bytes,
+                    Received::Bytes(bytes) => console.pending().extend(&bytes),
                     Received::Quit => return Ok(Outcome::Quit),
                 }
-            }
-            if let Some(input) = &self.input {
-                pending.offer(&mut *input.lock().unwrap_or_else(PoisonError::into_inner));
             }
         }
     }
@@ -138,18 +140,20 @@ impl Machine {
                 Ok(Some(Outcome::Crash(format!("vCPU {vcpu}: {reason}"))))
             }
             Ok((vcpu, Report::Failed(source))) => Err(Error::Vcpu { vcpu, source }),
+            Ok((_, Report::Panicked)) => Err(Gone.into()),
         }
     }
 
     /// Lets every vCPU run.
     pub fn resume(&self) -> Result<(), Gone> {
+        self.output.set_hurry(false);
         self.vcpus.iter().try_for_each(VcpuThread::resume)
     }
 
-    /// Pauses every vCPU; when it returns, none is in the guest.
+    /// Pauses every vCPU; when it returns, none is in the guest. A console that does not take output does not hold it up.
     pub fn pause(&self) -> Result<(), Gone> {
-        let waits: Vec<_> = self.vcpus.iter().map(VcpuThread::pause).collect::<Result<_, _>>()?;
-        waits.into_iter().try_for_each(|wait| wait.recv().map_err(|_| Gone))
+        self.output.set_hurry(true);
+        VcpuThread::pause_all(&self.vcpus)
     }
 
     /// Reads the state of every vCPU, by index. They are paused.
@@ -160,8 +164,9 @@ impl Machine {
             .collect()
     }
 
-    /// Sets the state of vCPUs, from index 0 on. They are paused.
+    /// Sets the state of vCPUs, from index 0 on. They are paused. What they told before is forgotten.
     pub fn restore_vcpus(&self, states: Vec<VcpuState>) -> Result<(), Error> {
+        while self.reports.try_recv().is_ok() {}
         for ((vcpu, thread), state) in (0..).zip(&self.vcpus).zip(states) {
             thread.restore(state)?.map_err(|source| Error::Vcpu { vcpu, source })?;
         }
@@ -171,21 +176,10 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        // All at once, then one after another is waited for.
-        self.vcpus.iter_mut().for_each(VcpuThread::stop);
-    }
-}
-
-impl Pending {
-    /// Gives the device as much as it takes.
-    fn offer(&mut self, device: &mut dyn Input) {
-        while !self.bytes.is_empty() && device.room() > 0 {
-            let taken = device.take(&self.bytes).min(self.bytes.len());
-            if taken == 0 {
-                break;
-            }
-            self.bytes.drain(..taken);
-        }
+        self.output.set_hurry(true);
+        VcpuThread::stop_all(&mut self.vcpus);
+        self.vcpus.clear();
+        self.output.set_hurry(false);
     }
 }
 
@@ -196,13 +190,18 @@ struct Ready {
     input: bool,
 }
 
-/// Waits until there is something to do.
-fn wait(wake: &Wake, signals: &Signals, input: Option<BorrowedFd<'_>>) -> Result<Ready, Error> {
+/// Waits until there is something to do, or the time is over.
+fn wait(
+    wake: &Wake,
+    signals: &Signals,
+    input: Option<BorrowedFd<'_>>,
+    timeout: Option<&Timespec>,
+) -> Result<Ready, Error> {
     let mut fds: Vec<PollFd<'_>> = Vec::with_capacity(signals.pipes.len() + 2);
     fds.push(PollFd::new(wake, PollFlags::IN));
     fds.extend(signals.pipes.iter().map(|(_, pipe)| PollFd::new(pipe, PollFlags::IN)));
     fds.extend(input.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
-    while let Err(error) = poll(&mut fds, None) {
+    while let Err(error) = poll(&mut fds, timeout) {
         if error != rustix::io::Errno::INTR {
             return Err(Error::Wait(error.into()));
         }
@@ -214,35 +213,4 @@ fn wait(wake: &Wake, signals: &Signals, input: Option<BorrowedFd<'_>>) -> Result
         wake: ready(&fds[0]),
         input: input.is_some() && fds.last().is_some_and(ready),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    struct Slow(Vec<u8>, usize);
-
-    impl Input for Slow {
-        fn room(&self) -> usize {
-            self.1
-        }
-
-        fn take(&mut self, bytes: &[u8]) -> usize {
-            let n = bytes.len().min(2).min(self.1);
-            self.0.extend(&bytes[..n]);
-            self.1 -= n;
-            n
-        }
-    }
-
-    #[test]
-    fn input_waits_until_there_is_room() {
-        let mut pending = Pending { bytes: b"hello".to_vec() };
-        let mut device = Slow(Vec::new(), 3);
-        pending.offer(&mut device);
-        assert_eq!((device.0.as_slice(), pending.bytes.as_slice()), (&b"hel"[..], &b"lo"[..]));
-        device.1 = 10;
-        pending.offer(&mut device);
-        assert_eq!((device.0.as_slice(), pending.bytes.is_empty()), (&b"hello"[..], true));
-    }
 }

@@ -18,7 +18,8 @@ use crate::wake::Wake;
 /// Stack of a vCPU thread: what the deepest device access takes, with room; pages that are not used cost nothing.
 const STACK_SIZE: usize = 256 << 10;
 
-/// After how long a thread that should end, and has not, is kicked again.
+/// After how long a thread that should leave the guest, and has not, is kicked again: a kick that comes just before the thread
+/// blocks in a write to the console gets it out of the guest, but not out of that write.
 const RETRY: Duration = Duration::from_millis(1);
 
 /// What a vCPU thread is told.
@@ -40,6 +41,8 @@ pub enum Report {
     System(SystemEvent),
     /// The host failed.
     Failed(kvm::Error),
+    /// The thread has panicked: a bug of ours, and nobody runs this vCPU any more.
+    Panicked,
 }
 
 /// Where vCPU threads report: a channel, and what wakes the control thread.
@@ -68,20 +71,11 @@ impl Reporter {
 #[derive(Debug)]
 pub struct VcpuThread {
     commands: Option<Sender<Command>>,
-    signs: Arc<Signs>,
+    waiting: Arc<AtomicBool>,
     kicker: Kicker,
     /// Disconnected when the thread ends.
     ended: Receiver<()>,
     join: Option<JoinHandle<()>>,
-}
-
-/// What a vCPU's thread and its handle show each other.
-#[derive(Debug, Default)]
-struct Signs {
-    /// There are orders.
-    attention: AtomicBool,
-    /// The thread waits for orders, so that it takes the next one without a kick.
-    waiting: AtomicBool,
 }
 
 /// A vCPU thread that does not answer: it has panicked.
@@ -99,7 +93,7 @@ impl VcpuThread {
     ) -> io::Result<Self> {
         let (commands, receiver) = mpsc::channel();
         let (end, ended) = mpsc::channel::<()>();
-        let signs = Arc::new(Signs::default());
+        let waiting = Arc::new(AtomicBool::new(false));
         let kicker = vcpu.kicker();
         let mut runner = Runner {
             vcpu,
@@ -107,7 +101,7 @@ impl VcpuThread {
             reporter,
             stats,
             commands: receiver,
-            signs: signs.clone(),
+            waiting: waiting.clone(),
             paused: true,
         };
         let join = std::thread::Builder::new()
@@ -118,7 +112,7 @@ impl VcpuThread {
                 runner.vcpu.bind_thread();
                 runner.work();
             })?;
-        Ok(VcpuThread { commands: Some(commands), signs, kicker, ended, join: Some(join) })
+        Ok(VcpuThread { commands: Some(commands), waiting, kicker, ended, join: Some(join) })
     }
 
     fn command(&self, command: Command) -> Result<(), Gone> {
@@ -129,9 +123,8 @@ impl VcpuThread {
 
     /// Makes the thread look at its orders, which have been given.
     fn call(&self) {
-        self.signs.attention.store(true, Ordering::SeqCst);
         // A thread that is found waiting takes the order, as it was given before.
-        if !self.signs.waiting.load(Ordering::SeqCst) {
+        if !self.waiting.load(Ordering::SeqCst) {
             self.kicker.kick();
         }
     }
@@ -141,12 +134,17 @@ impl VcpuThread {
         self.command(Command::Resume)
     }
 
-    /// Asks the thread to leave the guest; the receiver hears when it has. So many threads can be asked before one is waited
-    /// for.
-    pub fn pause(&self) -> Result<Receiver<()>, Gone> {
-        let (done, wait) = mpsc::channel();
-        self.command(Command::Pause(done))?;
-        Ok(wait)
+    /// Asks each of `threads` to leave the guest; when it returns, all have.
+    pub fn pause_all(threads: &[VcpuThread]) -> Result<(), Gone> {
+        let pause = |thread: &VcpuThread| {
+            let (done, wait) = mpsc::channel();
+            thread.command(Command::Pause(done)).map(|()| wait)
+        };
+        let waits = threads.iter().map(pause).collect::<Result<Vec<_>, _>>()?;
+        waits.iter().try_for_each(|wait| match wait_for(wait, threads) {
+            Ok(()) => Ok(()),
+            Err(RecvError) => Err(Gone),
+        })
     }
 
     /// Reads the state of the paused vCPU.
@@ -163,22 +161,37 @@ impl VcpuThread {
         answer.recv().map_err(|RecvError| Gone)
     }
 
-    /// Tells the thread to end, without waiting for it.
-    pub fn stop(&mut self) {
-        self.commands = None;
-        self.call();
+    /// Tells each of `threads` to end; when it returns, all have.
+    pub fn stop_all(threads: &mut [VcpuThread]) {
+        for thread in &mut *threads {
+            thread.commands = None;
+            thread.call();
+        }
+        for thread in &*threads {
+            // Nothing is ever sent: a thread that ends disconnects.
+            let _: Result<(), RecvError> = wait_for(&thread.ended, threads);
+        }
+    }
+}
+
+/// Waits for a thread's answer. All `threads` are called again meanwhile: one may wait for the lock of a device that another is
+/// blocked in.
+fn wait_for(answer: &Receiver<()>, threads: &[VcpuThread]) -> Result<(), RecvError> {
+    loop {
+        match answer.recv_timeout(RETRY) {
+            Ok(()) => return Ok(()),
+            Err(RecvTimeoutError::Disconnected) => return Err(RecvError),
+            Err(RecvTimeoutError::Timeout) => threads.iter().for_each(VcpuThread::call),
+        }
     }
 }
 
 impl Drop for VcpuThread {
     fn drop(&mut self) {
-        self.stop();
-        let Some(join) = self.join.take() else { return };
-        // A console that blocks may swallow one kick; the thread looks at its orders after each.
-        while self.ended.recv_timeout(RETRY) == Err(RecvTimeoutError::Timeout) {
-            self.kicker.kick();
-        }
-        if join.join().is_err() {
+        Self::stop_all(std::slice::from_mut(self));
+        if let Some(join) = self.join.take()
+            && join.join().is_err()
+        {
             tracing::error!("a vCPU thread has panicked");
         }
     }
@@ -191,19 +204,23 @@ struct Runner {
     reporter: Reporter,
     stats: Arc<Stats>,
     commands: Receiver<Command>,
-    signs: Arc<Signs>,
+    waiting: Arc<AtomicBool>,
     paused: bool,
 }
 
 impl Runner {
     fn work(&mut self) {
         let mut counts = [0; ExitKind::COUNT];
+        // While the guest runs, orders wait until a kick has come through: the vCPU is then between two instructions. No kick is
+        // lost: one that comes while an exit is served is kept by KVM_RUN's `immediate_exit`.
+        let mut interrupted = true;
         loop {
-            if (self.paused || self.signs.attention.load(Ordering::SeqCst)) && !self.obey() {
+            if (self.paused || interrupted) && !self.obey() {
                 break;
             }
             let report = match self.vcpu.run() {
                 Ok(exit) => {
+                    interrupted = matches!(exit, Exit::Interrupted);
                     counts[ExitKind::of(&exit) as usize] += 1;
                     self.platform.serve(exit).map(Report::System)
                 }
@@ -219,13 +236,11 @@ impl Runner {
 
     /// Carries out what has been ordered; while paused, waits for orders. `false` when the thread is to end.
     fn obey(&mut self) -> bool {
-        // Before the orders are looked at: one that comes meanwhile sets it again.
-        self.signs.attention.store(false, Ordering::SeqCst);
         loop {
             let command = if self.paused {
-                self.signs.waiting.store(true, Ordering::SeqCst);
+                self.waiting.store(true, Ordering::SeqCst);
                 let command = self.commands.recv();
-                self.signs.waiting.store(false, Ordering::SeqCst);
+                self.waiting.store(false, Ordering::SeqCst);
                 match command {
                     Ok(command) => command,
                     Err(RecvError) => return false,
@@ -251,6 +266,14 @@ impl Runner {
                     let _ = reply.send(self.vcpu.restore(&state));
                 }
             }
+        }
+    }
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.reporter.report(self.vcpu.index(), Report::Panicked);
         }
     }
 }

@@ -15,7 +15,14 @@ const REGISTERS: u64 = 8;
 /// A 16550A (National Semiconductor, PC16550D). Its interrupt is a pulse, for an edge-triggered pin.
 pub struct Uart16550 {
     serial: Serial<Pulse, Drained, Output>,
+    /// The line is cut off: what the guest sends comes back.
+    loop_back: bool,
 }
+
+/// Offset of the modem control register.
+const MODEM_CONTROL: u8 = 4;
+/// Its bit for loop-back.
+const LOOP_BACK: u8 = 1 << 4;
 
 struct Pulse(Arc<dyn Line>);
 
@@ -57,7 +64,8 @@ impl Write for Output {
 impl Uart16550 {
     /// A port that interrupts by `line`, sends to `sink`, and calls `drained` when the guest has read all input.
     pub fn new(line: Arc<dyn Line>, sink: Box<dyn Sink>, drained: Hook) -> Self {
-        Uart16550 { serial: Serial::with_events(Pulse(line), Drained(drained), Output(sink)) }
+        let serial = Serial::with_events(Pulse(line), Drained(drained), Output(sink));
+        Uart16550 { serial, loop_back: false }
     }
 }
 
@@ -82,6 +90,12 @@ impl Device for Uart16550 {
                 // Neither the line nor the sink can fail; a full loop-back buffer can, and loses the byte as hardware does.
                 tracing::debug!("serial port: {error}");
             }
+            if register == Some(MODEM_CONTROL) {
+                let was_cut_off = std::mem::replace(&mut self.loop_back, byte & LOOP_BACK != 0);
+                if was_cut_off && !self.loop_back {
+                    (self.serial.events().0)();
+                }
+            }
         }
         Effect::None
     }
@@ -89,11 +103,12 @@ impl Device for Uart16550 {
 
 impl Input for Uart16550 {
     fn room(&self) -> usize {
-        self.serial.fifo_capacity()
+        // Nothing comes in by a line that is cut off; the host hears when it is connected again.
+        if self.loop_back { 0 } else { self.serial.fifo_capacity() }
     }
 
     fn take(&mut self, bytes: &[u8]) -> usize {
-        // In loop-back mode nothing is taken.
+        // In loop-back mode nothing is taken, as `room` says.
         self.serial.enqueue_raw_bytes(bytes).unwrap_or(0)
     }
 }
@@ -159,6 +174,20 @@ mod tests {
         assert!(host.pulses.load(Ordering::Relaxed) > 0);
         let got: Vec<u8> = (0..3).map(|_| read(&mut port, 0)).collect();
         assert_eq!(got, b"abc");
+        assert_eq!(host.drained.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn input_waits_for_the_end_of_loop_back() {
+        let (mut port, host) = port();
+        let _ = port.write(4, &[0x1b]);
+        assert_eq!((port.room(), port.take(b"x")), (0, 0));
+        let _ = port.write(4, &[0x1b]);
+        assert_eq!(host.drained.load(Ordering::Relaxed), 0);
+        let _ = port.write(4, &[0x0b]);
+        assert_eq!(host.drained.load(Ordering::Relaxed), 1, "there is room again");
+        assert_eq!(port.take(b"x"), 1);
+        let _ = port.write(4, &[0x0b]);
         assert_eq!(host.drained.load(Ordering::Relaxed), 1);
     }
 

@@ -83,9 +83,7 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<u8> {
             Parts { files: &files, pages: args.machine.pages(), console: &console, stats: stats.clone() };
         let mut machine = builder::build(&host, &plan, &parts)?;
         let outcome = machine.run(&mut console, &signals)?;
-        console.set_closing(true);
         drop(machine);
-        console.set_closing(false);
         if outcome != Outcome::Reset || args.on_reset == OnReset::Exit {
             break outcome;
         }

@@ -1,6 +1,7 @@
 //! The host's end of the guest's console.
 
 mod output;
+mod pending;
 mod terminal;
 
 pub use terminal::restore_terminal;
@@ -17,6 +18,8 @@ use std::sync::Arc;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use output::Output;
+pub use output::OutputControl;
+pub use pending::Pending;
 use terminal::{Escape, RawMode, Typed};
 
 /// Where the guest's console goes, as `--serial` names it.
@@ -98,6 +101,7 @@ const CHUNK: usize = 256;
 pub struct Console {
     output: Arc<Output>,
     input: Input,
+    pending: Pending,
     /// Restores the terminal when the console goes.
     _raw: Option<RawMode>,
 }
@@ -123,13 +127,11 @@ impl Console {
     /// Sets up the host's end of a console.
     pub fn open(spec: &SerialSpec) -> Result<Self, Error> {
         match spec {
-            SerialSpec::None => {
-                Ok(Console { output: Arc::new(Output::null()), input: Input::None, _raw: None })
-            }
+            SerialSpec::None => Ok(Self::new(Output::null(), Input::None)),
             SerialSpec::Stdio => Self::stdio(),
             SerialSpec::File(path) => {
                 let file = File::create(path).map_err(|source| Error::File { path: path.clone(), source })?;
-                Ok(Console { output: Arc::new(Output::patient(file.into())), input: Input::None, _raw: None })
+                Ok(Self::new(Output::patient(file.into()), Input::None))
             }
             SerialSpec::Pty => Self::pty().map_err(|error| Error::Pty(error.into())),
             SerialSpec::Socket(path) => {
@@ -138,11 +140,17 @@ impl Console {
         }
     }
 
+    fn new(output: Output, input: Input) -> Self {
+        Console { output: Arc::new(output), input, pending: Pending::default(), _raw: None }
+    }
+
     fn stdio() -> Result<Self, Error> {
         let raw = RawMode::enter().map_err(Error::Terminal)?;
         let stdout = io::stdout().as_fd().try_clone_to_owned().map_err(Error::Terminal)?;
         let escape = raw.is_some().then(Escape::default);
-        Ok(Console { output: Arc::new(Output::patient(stdout)), input: Input::Stdin(escape), _raw: raw })
+        let mut console = Self::new(Output::patient(stdout), Input::Stdin(escape));
+        console._raw = raw;
+        Ok(console)
     }
 
     fn pty() -> Result<Self, rustix::io::Errno> {
@@ -158,8 +166,8 @@ impl Console {
         terminal::make_raw(slave.as_fd())?;
         eprintln!("triarch: the console is {}", name.to_string_lossy());
         let master = Arc::new(master);
-        let output = Arc::new(Output::impatient(Some(master.clone())));
-        Ok(Console { output, input: Input::Pty { master, _slave: slave }, _raw: None })
+        let output = Output::impatient(Some(master.clone()));
+        Ok(Self::new(output, Input::Pty { master, _slave: slave }))
     }
 
     fn socket(path: &Path) -> io::Result<Self> {
@@ -175,7 +183,7 @@ impl Console {
         let listener = UnixListener::bind(path)?;
         listener.set_nonblocking(true)?;
         let input = Input::Socket { listener, client: None, path: path.to_owned() };
-        Ok(Console { output: Arc::new(Output::impatient(None)), input, _raw: None })
+        Ok(Self::new(Output::impatient(None), input))
     }
 
     /// A sink for the guest's device.
@@ -183,9 +191,14 @@ impl Console {
         Box::new(output::OutputSink::new(self.output.clone()))
     }
 
-    /// While set, output that can't be written at once is dropped: no vCPU thread may be held up while it is to end.
-    pub fn set_closing(&self, closing: bool) {
-        self.output.set_closing(closing);
+    /// What keeps the guest's output from holding up vCPU threads.
+    pub fn output_control(&self) -> OutputControl {
+        OutputControl::new(self.output.clone())
+    }
+
+    /// Input that the guest has not taken yet. It outlives reboots, too.
+    pub fn pending(&mut self) -> &mut Pending {
+        &mut self.pending
     }
 
     /// The descriptor that tells of input, if there can be any.

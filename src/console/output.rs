@@ -14,14 +14,20 @@ const PATIENCE_NS: i64 = 100_000_000;
 #[derive(Debug)]
 pub(super) struct Output {
     target: Target,
-    closing: AtomicBool,
+    /// Whoever writes must not wait.
+    hurry: AtomicBool,
 }
 
 #[derive(Debug)]
 enum Target {
     Null,
     /// A file, pipe or terminal that the user gave: nothing is lost, the guest waits.
-    Patient(OwnedFd),
+    Patient {
+        fd: OwnedFd,
+        /// What was not written in a hurry, which comes first next time. Bounded: a vCPU that is told to pause carries out one
+        /// more exit at most.
+        held: Mutex<Vec<u8>>,
+    },
     /// A reader that may come, go and stall: the guest must not depend on it.
     Impatient(Mutex<Peer>),
 }
@@ -35,16 +41,17 @@ struct Peer {
 
 impl Output {
     pub(super) fn null() -> Self {
-        Output { target: Target::Null, closing: AtomicBool::new(false) }
+        Output { target: Target::Null, hurry: AtomicBool::new(false) }
     }
 
     pub(super) fn patient(fd: OwnedFd) -> Self {
-        Output { target: Target::Patient(fd), closing: AtomicBool::new(false) }
+        let target = Target::Patient { fd, held: Mutex::default() };
+        Output { target, hurry: AtomicBool::new(false) }
     }
 
     pub(super) fn impatient(fd: Option<Arc<OwnedFd>>) -> Self {
         let target = Target::Impatient(Mutex::new(Peer { fd, stalled: false }));
-        Output { target, closing: AtomicBool::new(false) }
+        Output { target, hurry: AtomicBool::new(false) }
     }
 
     pub(super) fn set_peer(&self, fd: Option<Arc<OwnedFd>>) {
@@ -53,22 +60,75 @@ impl Output {
         }
     }
 
-    pub(super) fn set_closing(&self, closing: bool) {
-        self.closing.store(closing, Ordering::Relaxed);
-    }
-
-    /// Writes until all is written or the target is gone. A kick of the vCPU's thread interrupts a write that blocks.
-    fn put_patiently(&self, fd: &OwnedFd, mut bytes: &[u8]) {
+    /// Writes until all is written or the target is gone, or there is hurry. A kick of the vCPU's thread interrupts a write that
+    /// blocks. Returns what is left.
+    fn put_patiently<'a>(&self, fd: &OwnedFd, mut bytes: &'a [u8]) -> &'a [u8] {
         while !bytes.is_empty() {
             match rustix::io::write(fd, bytes) {
                 Ok(n) => bytes = &bytes[n..],
-                Err(Errno::INTR) if !self.closing.load(Ordering::Relaxed) => {}
+                Err(Errno::INTR | Errno::AGAIN) if self.hurry.load(Ordering::Relaxed) => break,
+                Err(Errno::INTR) => {}
                 // A pipe that somebody else made non-blocking.
-                Err(Errno::AGAIN) if !self.closing.load(Ordering::Relaxed) => {
+                Err(Errno::AGAIN) => {
                     wait_writable(fd, PATIENCE_NS);
                 }
-                Err(_) => return,
+                Err(_) => return &[],
             }
+        }
+        bytes
+    }
+
+    fn put(&self, bytes: &[u8]) {
+        match &self.target {
+            Target::Null => {}
+            Target::Patient { fd, held } => {
+                let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
+                if held.is_empty() {
+                    *held = self.put_patiently(fd, bytes).to_vec();
+                } else {
+                    held.extend(bytes);
+                    let left = self.put_patiently(fd, &held).len();
+                    let written = held.len() - left;
+                    held.drain(..written);
+                }
+            }
+            Target::Impatient(peer) => peer.lock().unwrap_or_else(PoisonError::into_inner).put(bytes),
+        }
+    }
+
+    /// Writes what is held as far as that takes no time.
+    fn flush(&self) {
+        let Target::Patient { fd, held } = &self.target else { return };
+        // Who has the lock is writing it.
+        let Ok(mut held) = held.try_lock() else { return };
+        let mut written = 0;
+        while written < held.len() && wait_writable(fd, 0) {
+            // One byte, for the reason given below.
+            match rustix::io::write(fd, &held[written..=written]) {
+                Ok(n) => written += n,
+                Err(_) => break,
+            }
+        }
+        held.drain(..written);
+    }
+}
+
+/// Keeps the guest's output from holding up vCPU threads that are to leave the guest.
+#[derive(Debug)]
+pub struct OutputControl(Arc<Output>);
+
+impl OutputControl {
+    pub(super) fn new(output: Arc<Output>) -> Self {
+        OutputControl(output)
+    }
+
+    /// While there is hurry, output that can't be written at once is kept. A thread that waits in a write already must be
+    /// interrupted by a signal, perhaps more than once. When the hurry is over, what was kept is written as far as it takes no
+    /// time, and the rest before the guest's next output.
+    pub fn set_hurry(&self, hurry: bool) {
+        self.0.hurry.store(hurry, Ordering::Relaxed);
+        if !hurry {
+            self.0.flush();
         }
     }
 }
@@ -111,10 +171,6 @@ impl OutputSink {
 
 impl triarch_devices::Sink for OutputSink {
     fn put(&mut self, bytes: &[u8]) {
-        match &self.0.target {
-            Target::Null => {}
-            Target::Patient(fd) => self.0.put_patiently(fd, bytes),
-            Target::Impatient(peer) => peer.lock().unwrap_or_else(PoisonError::into_inner).put(bytes),
-        }
+        self.0.put(bytes);
     }
 }

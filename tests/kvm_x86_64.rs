@@ -1,0 +1,396 @@
+//! Whole machines of a few bytes of code on this host's KVM: built from plans, paused, moved, and ended in every way.
+//!
+//! Skipped, loudly, where there is no KVM; with CI=true that is a failure, unless TRIARCH_KVM_TESTS=off says that none is
+//! expected.
+#![cfg(target_arch = "x86_64")]
+#![allow(clippy::unwrap_used, reason = "a test that fails is what it is for")]
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use triarch::builder::{self, Parts};
+use triarch::console::{Console, SerialSpec};
+use triarch::loader::BootFiles;
+use triarch::machine::{Machine, Outcome, Signals};
+use triarch::memory::Pages;
+use triarch::platform::Platform;
+use triarch::stats::Stats;
+use triarch::vcpu::{Report, Reporter, VcpuThread};
+use triarch::wake::Wake;
+use triarch_arch::hv::{CpuModel, IrqRoute, Irqchip, IsaCaps, VcpuState};
+use triarch_arch::kvm::{DEVICE, Host, VmConfig, install_kick_handler};
+use triarch_arch::x86_64::{self, boot, cpuid};
+use triarch_arch::{GuestRam, Isa};
+use triarch_boards::{Attachment, Board, DeviceKind, DeviceSlot, MachinePlan, RamRange, Segment, Source};
+use triarch_devices::{Bus, Device, Effect, Window};
+use vm_memory::{Bytes, GuestAddress};
+
+const RAM: usize = 1 << 20;
+/// Where the boot vCPU starts, in 32-bit protected mode.
+const CODE: u64 = 0x1000;
+/// Where the others start, in real mode.
+const START_UP: u64 = 0x2000;
+
+/// mov dx,0x600; mov al,0x34; out dx,al; hlt
+const POWER_OFF: &[u8] = &[0x66, 0xba, 0x00, 0x06, 0xb0, 0x34, 0xee, 0xf4];
+/// mov al,0xfe; out 0x64,al; hlt
+const RESET: &[u8] = &[0xb0, 0xfe, 0xe6, 0x64, 0xf4];
+/// ud2, which nothing handles
+const TRIPLE_FAULT: &[u8] = &[0x0f, 0x0b];
+/// jmp to itself
+const SPIN: &[u8] = &[0xeb, 0xfe];
+
+/// Starts the others, then counts at 0x5000 and prints.
+const COUNTER: &[u8] = &[
+    0xbf, 0x00, 0x03, 0xe0, 0xfe, // mov edi,0xfee00300 (the LAPIC's interrupt command)
+    0xc7, 0x07, 0x00, 0x45, 0x0c, 0x00, // mov dword [edi],0xc4500 (INIT to all but itself)
+    0xc7, 0x07, 0x02, 0x46, 0x0c, 0x00, // mov dword [edi],0xc4602 (start-up at START_UP)
+    0xff, 0x05, 0x00, 0x50, 0x00, 0x00, // inc dword [0x5000]
+    0x66, 0xba, 0xf8, 0x03, 0xb0, b'B', 0xee, // mov dx,0x3f8; mov al,'B'; out dx,al
+    0xeb, 0xf1, // jmp to inc
+];
+/// Counts at 0x5004 and prints; 16-bit code.
+const SECOND_COUNTER: &[u8] = &[
+    0x66, 0xff, 0x06, 0x04, 0x50, // inc dword [0x5004]
+    0xba, 0xf8, 0x03, 0xb0, b'A', 0xee, // mov dx,0x3f8; mov al,'A'; out dx,al
+    0xeb, 0xf3, // jmp to inc
+];
+/// mov dx,0x3f8; out dx,al; inc al; jmp to out
+const SEQUENCE: &[u8] = &[0x66, 0xba, 0xf8, 0x03, 0xee, 0xfe, 0xc0, 0xeb, 0xfb];
+
+/// The host's KVM, or `None` where tests can go without; and a lock, as signals reach every test of the process.
+fn host() -> Option<(Host, MutexGuard<'static, ()>)> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    match Host::open(Path::new(DEVICE)) {
+        Ok(host) => {
+            install_kick_handler().unwrap();
+            Some((host, ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)))
+        }
+        Err(error) => {
+            let off = std::env::var("TRIARCH_KVM_TESTS").is_ok_and(|v| v == "off");
+            let ci = std::env::var("CI").is_ok_and(|v| v == "true");
+            assert!(off || !ci, "no KVM, though CI=true and TRIARCH_KVM_TESTS is not off: {error}");
+            eprintln!("SKIPPED: no KVM: {error}");
+            None
+        }
+    }
+}
+
+fn cpu_model(host: &Host, cpus: u32) -> CpuModel {
+    let IsaCaps::X86_64(caps) = host.caps().unwrap().isa else { panic!("an x86_64 host") };
+    CpuModel::X86_64(x86_64::CpuModel { cpuid: cpuid::model(&caps.cpuid, cpus) })
+}
+
+fn start() -> VcpuState {
+    VcpuState::X86_64(Box::new(boot::protected_mode_entry(CODE, 0)))
+}
+
+fn plan(host: &Host, cpus: u32, code: &[u8]) -> MachinePlan {
+    let segment = |name, address, bytes: &[u8]| Segment {
+        name,
+        address,
+        size: bytes.len() as u64,
+        source: Source::Bytes { bytes: bytes.to_vec() },
+    };
+    let slot = |name, kind, base, size, irq| {
+        let at = Attachment::Pio { base, size };
+        DeviceSlot { name, kind, at, irq }
+    };
+    MachinePlan {
+        isa: Isa::X86_64,
+        board: Board::Microvm,
+        cpus,
+        cpu_model: cpu_model(host, cpus),
+        ram: vec![RamRange { base: 0, size: RAM as u64 }],
+        irqchip: Irqchip::X86Split { pins: 24 },
+        slots: vec![
+            slot("serial0", DeviceKind::Uart16550, 0x3f8, 8, Some(IrqRoute::Pin { pin: 4 })),
+            slot("i8042", DeviceKind::I8042, 0x60, 5, None),
+            slot("power", DeviceKind::AcpiPower, 0x600, 4, None),
+        ],
+        segments: vec![segment("code", CODE, code), segment("second", START_UP, SECOND_COUNTER)],
+        boot_vcpu: Some(start()),
+    }
+}
+
+fn build(host: &Host, cpus: u32, code: &[u8], console: &Console) -> Machine {
+    let parts = Parts { files: &BootFiles::default(), pages: Pages::Normal, console, stats: Arc::default() };
+    builder::build(host, &plan(host, cpus, code), &parts).unwrap()
+}
+
+/// Waits for something that happens soon.
+fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !done() {
+        assert!(start.elapsed() < Duration::from_secs(30), "{what}: not within 30 s");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Ends the test program if `work` takes long: it hangs when what it tests is broken.
+fn in_time<T>(what: &'static str, work: impl FnOnce() -> T) -> T {
+    let (done, wait) = mpsc::channel::<()>();
+    let watch = thread::spawn(move || {
+        if let Err(RecvTimeoutError::Timeout) = wait.recv_timeout(Duration::from_secs(30)) {
+            eprintln!("{what}: not within 30 s");
+            std::process::abort();
+        }
+    });
+    let result = work();
+    drop(done);
+    watch.join().unwrap();
+    result
+}
+
+fn counters(ram: &GuestRam) -> [u32; 2] {
+    [0x5000, 0x5004].map(|at| ram.read_obj(GuestAddress(at)).unwrap())
+}
+
+fn assert_same(now: &[VcpuState], saved: &[VcpuState]) {
+    const TSC: u32 = 0x10;
+    assert_eq!(now.len(), saved.len());
+    for (vcpu, (now, saved)) in now.iter().zip(saved).enumerate() {
+        let (VcpuState::X86_64(now), VcpuState::X86_64(saved)) = (now, saved) else {
+            panic!("x86_64 states")
+        };
+        let mut differences = x86_64::differences(now, saved);
+        // It counts on.
+        differences.retain(|difference| !difference.starts_with(&format!("msr {TSC:#x}: ")));
+        assert!(differences.is_empty(), "vCPU {vcpu} now and as saved:\n{}", differences.join("\n"));
+    }
+}
+
+#[test]
+fn two_vcpus_go_on_in_a_second_machine() {
+    let Some((host, _alone)) = host() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("log");
+    let console = Console::open(&SerialSpec::File(log.clone())).unwrap();
+    let first = build(&host, 2, COUNTER, &console);
+    assert_eq!(counters(first.ram()), [0, 0], "a machine is paused at first");
+    let mut before = [0, 0];
+    for _ in 0..20 {
+        first.resume().unwrap();
+        until("both count", || {
+            counters(first.ram()).iter().zip(before).all(|(now, before)| *now > before + 3)
+        });
+        first.pause().unwrap();
+        before = counters(first.ram());
+        let len = fs::metadata(&log).unwrap().len();
+        let states = first.save_vcpus().unwrap();
+        thread::sleep(Duration::from_millis(2));
+        assert_same(&first.save_vcpus().unwrap(), &states);
+        assert_eq!((counters(first.ram()), fs::metadata(&log).unwrap().len()), (before, len));
+    }
+    let states = first.save_vcpus().unwrap();
+    let mut memory = vec![0; RAM];
+    first.ram().read_slice(&mut memory, GuestAddress(0)).unwrap();
+    drop(first);
+    let output = fs::read(&log).unwrap();
+    for letter in *b"AB" {
+        assert!(output.iter().filter(|byte| **byte == letter).count() > 20, "{}", char::from(letter));
+    }
+
+    let second = build(&host, 2, SPIN, &console);
+    second.ram().write_slice(&memory, GuestAddress(0)).unwrap();
+    second.restore_vcpus(states.clone()).unwrap();
+    assert_same(&second.save_vcpus().unwrap(), &states);
+    second.resume().unwrap();
+    until("both go on", || {
+        counters(second.ram()).iter().zip(before).all(|(now, before)| *now > before + 100)
+    });
+}
+
+/// An instruction with two accesses to devices has no state between them, so a pause must not come there.
+#[test]
+fn a_pause_waits_for_the_end_of_an_instruction() {
+    let Some((host, _alone)) = host() else { return };
+    let code = [
+        0xbe, 0x00, 0x00, 0x00, 0xd0, // mov esi,0xd0000000
+        0xbf, 0x00, 0x10, 0x00, 0xd0, // mov edi,0xd0001000
+        0xb9, 0x07, 0x00, 0x00, 0x00, // mov ecx,7
+        0xfc, 0xf3, 0xa4, // cld; rep movsb
+        0xeb, 0xec, // jmp back
+    ];
+    let console = Console::open(&SerialSpec::None).unwrap();
+    let machine = build(&host, 1, &code, &console);
+    for _ in 0..100 {
+        machine.resume().unwrap();
+        thread::sleep(Duration::from_micros(300));
+        machine.pause().unwrap();
+        machine.save_vcpus().unwrap();
+    }
+}
+
+#[test]
+fn runs_end_as_the_guest_wants() {
+    let Some((host, _alone)) = host() else { return };
+    let signals = Signals::catch().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("log");
+    let mut console = Console::open(&SerialSpec::File(log.clone())).unwrap();
+    let hello = [0x66, 0xba, 0xf8, 0x03, 0xb0, b'!', 0xee]; // mov dx,0x3f8; mov al,'!'; out dx,al
+    for cpus in [1, 3] {
+        let mut run = |end: &[u8]| {
+            let mut machine = build(&host, cpus, &[&hello, end].concat(), &console);
+            machine.run(&mut console, &signals).unwrap()
+        };
+        assert_eq!(run(POWER_OFF), Outcome::PowerOff);
+        assert_eq!(run(RESET), Outcome::Reset);
+        match run(TRIPLE_FAULT) {
+            Outcome::Crash(reason) => assert!(reason.starts_with("vCPU 0: triple fault"), "{reason}"),
+            outcome => panic!("{outcome:?}"),
+        }
+    }
+    assert_eq!(fs::read(log).unwrap(), b"!!!!!!");
+}
+
+#[test]
+fn an_end_that_comes_while_the_machine_is_being_paused_is_kept() {
+    let Some((host, _alone)) = host() else { return };
+    let signals = Signals::catch().unwrap();
+    let mut console = Console::open(&SerialSpec::None).unwrap();
+    let mut machine = build(&host, 1, &[&POWER_OFF[..7], COUNTER].concat(), &console);
+    machine.resume().unwrap();
+    thread::sleep(Duration::from_millis(50));
+    machine.pause().unwrap();
+    assert_eq!(machine.run(&mut console, &signals).unwrap(), Outcome::PowerOff);
+    thread::sleep(Duration::from_millis(20));
+    assert_eq!(counters(machine.ram()), [0, 0], "the guest did not go on");
+}
+
+#[test]
+fn a_signal_ends_a_run() {
+    let Some((host, _alone)) = host() else { return };
+    let signals = Signals::catch().unwrap();
+    let mut console = Console::open(&SerialSpec::None).unwrap();
+    let mut machine = build(&host, 2, SPIN, &console);
+    let killer = thread::spawn(|| {
+        thread::sleep(Duration::from_millis(50));
+        rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TERM).unwrap();
+    });
+    assert_eq!(machine.run(&mut console, &signals).unwrap(), Outcome::Signal(15));
+    killer.join().unwrap();
+    in_time("dropping a machine whose guest runs on", || drop(machine));
+}
+
+#[test]
+fn input_reaches_the_guest_however_much_it_is() {
+    let Some((host, _alone)) = host() else { return };
+    let code = [
+        0x66, 0xba, 0xfd, 0x03, 0xec, 0xa8, 0x01, 0x74,
+        0xf7, // wait: mov dx,0x3fd; in al,dx; test al,1; jz wait
+        0x66, 0xba, 0xf8, 0x03, 0xec, 0xee, // mov dx,0x3f8; in al,dx; out dx,al
+        0x3c, b'q', 0x75, 0xed, // cmp al,'q'; jne wait
+    ];
+    let signals = Signals::catch().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("console");
+    let mut console = Console::open(&SerialSpec::Socket(socket.clone())).unwrap();
+    let mut machine = build(&host, 1, &[&code, POWER_OFF].concat(), &console);
+    let text = b"All that is typed comes back. ".repeat(20);
+    let user = thread::spawn(move || {
+        let mut client = UnixStream::connect(socket).unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        client.write_all(&text).unwrap();
+        let mut heard = vec![0; text.len()];
+        client.read_exact(&mut heard).unwrap();
+        assert_eq!(String::from_utf8_lossy(&heard), String::from_utf8_lossy(&text));
+        client.write_all(b"q").unwrap();
+    });
+    assert_eq!(machine.run(&mut console, &signals).unwrap(), Outcome::PowerOff);
+    user.join().unwrap();
+}
+
+/// A console whose reader reads only when it is told to: a pipe, and its other end.
+fn stalled_console(dir: &Path) -> (Console, File) {
+    let path = dir.join("pipe");
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    let reader = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+    rustix::pipe::fcntl_setpipe_size(&reader, 4096).unwrap();
+    (Console::open(&SerialSpec::File(path)).unwrap(), reader)
+}
+
+/// Waits until nothing more fits in the pipe.
+fn until_full(reader: &File) {
+    until("the pipe is full", || rustix::io::ioctl_fionread(reader).unwrap() >= 4096);
+    thread::sleep(Duration::from_millis(5));
+}
+
+#[test]
+fn a_console_that_nobody_reads_holds_up_neither_pause_nor_end_and_loses_nothing() {
+    let Some((host, _alone)) = host() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let (console, mut reader) = stalled_console(dir.path());
+    let machine = build(&host, 1, SEQUENCE, &console);
+    let mut next = 0u8;
+    let mut check = |reader: &mut File| {
+        let mut bytes = vec![0; 4096];
+        reader.read_exact(&mut bytes).unwrap();
+        for byte in bytes {
+            assert_eq!(byte, next);
+            next = next.wrapping_add(1);
+        }
+    };
+    for _ in 0..5 {
+        machine.resume().unwrap();
+        until_full(&reader);
+        in_time("pausing", || machine.pause()).unwrap();
+        machine.save_vcpus().unwrap();
+        check(&mut reader);
+    }
+    machine.resume().unwrap();
+    until_full(&reader);
+    in_time("dropping the machine", || drop(machine));
+    check(&mut reader);
+
+    // With two vCPUs, one waits for the other's use of the serial port.
+    let machine = build(&host, 2, COUNTER, &console);
+    machine.resume().unwrap();
+    until_full(&reader);
+    in_time("pausing two", || machine.pause()).unwrap();
+    machine.resume().unwrap();
+    in_time("dropping two", || drop(machine));
+}
+
+struct Bug;
+
+impl Device for Bug {
+    fn read(&mut self, _offset: u64, _data: &mut [u8]) -> Effect {
+        panic!("a bug, as the test wants it")
+    }
+
+    fn write(&mut self, _offset: u64, _data: &[u8]) -> Effect {
+        Effect::None
+    }
+}
+
+#[test]
+fn a_panic_of_a_vcpu_thread_is_told() {
+    let Some((host, _alone)) = host() else { return };
+    let irqchip = Irqchip::X86Split { pins: 24 };
+    let config = VmConfig { irqchip, cpu_model: cpu_model(&host, 1), cpus: 1, address_limit: 1 << 32 };
+    let mut vm = host.create_vm(config).unwrap();
+    let ram = GuestRam::from_ranges(&[(GuestAddress(0), RAM)]).unwrap();
+    ram.write_slice(&[0xe4, 0x80], GuestAddress(CODE)).unwrap(); // in al,0x80
+    vm.set_ram(&ram).unwrap();
+    let vcpu = vm.create_vcpu(0).unwrap();
+    vm.finish().unwrap();
+    let mut pio = Bus::default();
+    pio.insert(Window { base: 0x80, size: 1 }, Arc::new(Mutex::new(Bug))).unwrap();
+    let platform = Arc::new(Platform { mmio: Bus::default(), pio, ioapic: None, s390x: None });
+    let (reporter, reports) = Reporter::new(Arc::new(Wake::new().unwrap()));
+    let thread = VcpuThread::spawn(vcpu, platform, reporter, Arc::new(Stats::default())).unwrap();
+    thread.restore(start()).unwrap().unwrap();
+    thread.resume().unwrap();
+    let (index, report) = reports.recv_timeout(Duration::from_secs(30)).unwrap();
+    assert!(index == 0 && matches!(report, Report::Panicked), "{report:?}");
+    until("its orders are refused", || thread.save().is_err());
+}
