@@ -15,7 +15,7 @@ pub mod cpuid;
 pub mod pvh;
 mod state;
 
-pub use compare::differences;
+pub use compare::{XSTATE_BV, differences};
 pub use cpuid::CpuidLeaf;
 pub use state::{
     DebugRegs, Events, ExceptionEvent, InterruptEvent, LAPIC_SIZE, MpState, Msr, NmiEvent, Regs, Segment,
