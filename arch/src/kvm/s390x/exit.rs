@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::bindings::{
     KVM_MP_STATE_OPERATING, KVM_MP_STATE_STOPPED, KVM_S390_MEMOP_F_INJECT_EXCEPTION,
-    KVM_S390_MEMOP_LOGICAL_WRITE, KVM_S390_PROGRAM_INT, KVM_SYNC_GPRS, kvm_mp_state, kvm_s390_irq,
-    kvm_s390_mem_op, kvm_s390_pgm_info,
+    KVM_S390_MEMOP_LOGICAL_READ, KVM_S390_MEMOP_LOGICAL_WRITE, KVM_S390_PROGRAM_INT, KVM_SYNC_GPRS,
+    kvm_mp_state, kvm_s390_irq, kvm_s390_mem_op, kvm_s390_pgm_info,
 };
 use super::cpus::Task;
 use super::ioctls::VcpuExit;
@@ -13,6 +13,7 @@ use super::sys::VcpuFd;
 use crate::hv::{Exit, SystemEvent};
 use crate::kvm::{Result, Vcpu, failed};
 use crate::s390x::intercept::{self, Action, Intercept, Sigp};
+use crate::s390x::stsi::{self, Selector};
 use crate::s390x::{Answer, Psw, Store};
 
 /// What a vCPU has besides its fd.
@@ -31,7 +32,11 @@ pub fn run(vcpu: &mut Vcpu) -> Result<Exit<'_>> {
     match vcpu.fd.run() {
         Ok(VcpuExit::S390Sieic { icptcode, ipa, ipb }) => intercepted(vcpu, icptcode, ipa, ipb),
         Ok(VcpuExit::S390Reset(_)) => Ok(Exit::System(SystemEvent::Reset)),
-        Ok(VcpuExit::S390Stsi { .. }) => Ok(Exit::Resume),
+        Ok(VcpuExit::S390Stsi { addr, ar, fc, sel1, sel2 }) => {
+            let selector = Selector { function: fc, selector1: sel1, selector2: sel2 };
+            name_machine(&vcpu.fd, selector, addr, ar)?;
+            Ok(Exit::Resume)
+        }
         Ok(VcpuExit::Intr) => Ok(interrupted(vcpu)),
         Ok(exit) => Ok(crash(vcpu, &format!("unexpected exit {exit:?}"))),
         Err(error) if error.errno() == libc::EINTR => Ok(interrupted(vcpu)),
@@ -145,6 +150,17 @@ fn apply(vcpu: &mut Vcpu, answer: &Answer) -> Result<()> {
         let mut psw = Psw { mask: run.psw_mask, addr: run.psw_addr };
         psw.set_condition_code(cc);
         run.psw_mask = psw.mask;
+    }
+    Ok(())
+}
+
+/// Puts our names into the block that KVM has stored for STSI.
+fn name_machine(fd: &VcpuFd, selector: Selector, address: u64, access_register: u8) -> Result<()> {
+    let mut block = [0; stsi::BLOCK_SIZE];
+    let read = (KVM_S390_MEMOP_LOGICAL_READ, address, access_register);
+    if access(fd, read, &mut block)? && stsi::amend(selector, &mut block) {
+        let write = (KVM_S390_MEMOP_LOGICAL_WRITE, address, access_register);
+        access(fd, write, &mut block)?;
     }
     Ok(())
 }

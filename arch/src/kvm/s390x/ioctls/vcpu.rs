@@ -181,8 +181,12 @@ impl VcpuFd {
     pub fn get_mp_state(&self) -> Result<kvm_mp_state> {
         let mut state = kvm_mp_state::default();
         // SAFETY: the structure is the one that the request fills.
-        checked(unsafe { ioctl_with_mut_ref(self, KVM_GET_MP_STATE(), &mut state) })?;
-        Ok(state)
+        let result = checked(unsafe { ioctl_with_mut_ref(self, KVM_GET_MP_STATE(), &mut state) })?;
+        // On s390x, Linux returns the state as the result, and leaves the structure alone.
+        match u32::try_from(result) {
+            Ok(mp_state) if mp_state > 0 => Ok(kvm_mp_state { mp_state }),
+            _ => Ok(state),
+        }
     }
 
     /// KVM_SET_MP_STATE.
