@@ -12,23 +12,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 use super::bindings::{
-    KVM_S390_RESTART, KVM_S390_SIGP_STOP, KVM_S390_STOP_FLAG_STORE_STATUS, kvm_s390_irq, kvm_s390_stop_info,
+    KVM_MP_STATE_OPERATING, KVM_MP_STATE_STOPPED, KVM_S390_RESTART, KVM_S390_SIGP_STOP,
+    KVM_S390_STOP_FLAG_STORE_STATUS, kvm_mp_state, kvm_s390_irq, kvm_s390_stop_info,
 };
 use super::{ioctls, park};
 use crate::kvm::{Result, failed};
 use crate::s390x::Answer;
 use crate::s390x::intercept::{Order, Sigp};
-
-/// What a vCPU's own thread does for another vCPU.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Task {
-    /// Leaves the stopped state.
-    Start,
-    /// Enters the stopped state by an initial CPU reset.
-    InitialReset,
-    /// Enters the stopped state by a CPU reset.
-    Reset,
-}
 
 /// All vCPUs of a VM, as they see each other.
 #[derive(Debug)]
@@ -38,12 +28,11 @@ pub struct Cpus {
 
 #[derive(Debug)]
 struct Cpu {
-    /// Out of the stopped state, or about to be.
+    /// Out of the stopped state.
     operates: bool,
-    task: Option<Task>,
-    /// Wakes the thread while it waits for a task.
+    /// Wakes the thread while it waits for its start.
     wake: EventFd,
-    /// Takes interruptions while the vCPU runs.
+    /// Takes what others do to the vCPU.
     fd: File,
 }
 
@@ -59,62 +48,52 @@ impl Cpus {
     /// Makes the next vCPU, by ascending index, known to the others.
     pub fn add(&self, fd: File, operates: bool) -> io::Result<()> {
         let wake = EventFd::new(EFD_NONBLOCK)?;
-        self.lock().push(Cpu { operates, task: None, wake, fd });
+        self.lock().push(Cpu { operates, wake, fd });
         Ok(())
     }
 
-    /// Notes whether a vCPU operates. Whatever others wanted of it is void.
+    /// Notes whether a vCPU operates.
     pub fn set(&self, index: u32, operates: bool) {
         if let Some(cpu) = self.lock().get_mut(index as usize) {
-            (cpu.operates, cpu.task) = (operates, None);
+            cpu.operates = operates;
         }
     }
 
-    /// Notes that a vCPU is stopped, and tells whether any operates still. What others want of it stays to be done.
-    pub fn stop(&self, index: u32) -> bool {
+    /// Has a vCPU enter the stopped state, and tells whether any operates still. Called by its own thread.
+    pub fn stop(&self, index: u32) -> Result<bool> {
         let mut cpus = self.lock();
         if let Some(cpu) = cpus.get_mut(index as usize) {
-            cpu.operates = cpu.task == Some(Task::Start);
+            cpu.set_operates(false)?;
         }
-        cpus.iter().any(|cpu| cpu.operates)
+        Ok(cpus.iter().any(|cpu| cpu.operates))
     }
 
-    /// What others want of a vCPU. Asked by its own thread, which does it then.
-    pub fn take_task(&self, index: u32) -> Option<Task> {
-        self.lock().get_mut(index as usize)?.task.take()
-    }
-
-    /// Whether a vCPU is in the stopped state, with nothing to do.
+    /// Whether a vCPU is in the stopped state.
     pub fn is_stopped(&self, index: u32) -> bool {
-        self.lock().get(index as usize).is_some_and(|cpu| !cpu.operates && cpu.task.is_none())
+        self.lock().get(index as usize).is_some_and(|cpu| !cpu.operates)
     }
 
-    /// Carries out a signal to a vCPU as far as the sender can.
+    /// Carries out a signal to a vCPU. It takes effect at once, as orders that KVM carries out may follow.
     pub fn signal(&self, sigp: &Sigp) -> Result<Answer> {
         let mut cpus = self.lock();
         let Some(cpu) = cpus.get_mut(usize::from(sigp.cpu)) else {
             return Ok(sigp.not_operational());
         };
-        if cpu.task.is_some() {
-            return Ok(sigp.busy());
-        }
-        let operates = cpu.operates;
         let accepted = match sigp.order {
-            Order::Start if operates => true,
-            Order::Start => cpu.give(Task::Start)?,
+            Order::Start => cpu.start()?,
             // KVM delivers it before all other interruptions, but for a new prefix.
-            Order::Restart => cpu.interrupt(KVM_S390_RESTART, 0)? && (operates || cpu.give(Task::Start)?),
+            Order::Restart => cpu.interrupt(KVM_S390_RESTART, 0)? && cpu.start()?,
             Order::Stop => cpu.interrupt(KVM_S390_SIGP_STOP, 0)?,
             Order::StopAndStoreStatus => {
                 cpu.interrupt(KVM_S390_SIGP_STOP, KVM_S390_STOP_FLAG_STORE_STATUS)?
             }
-            Order::InitialCpuReset => cpu.reset(Task::InitialReset)?,
-            Order::CpuReset => cpu.reset(Task::Reset)?,
+            Order::InitialCpuReset => cpu.reset(ioctls::s390_initial_reset)?,
+            Order::CpuReset => cpu.reset(ioctls::s390_normal_reset)?,
         };
         Ok(if accepted { sigp.accepted() } else { sigp.busy() })
     }
 
-    /// Waits until there is a task for a vCPU, or its thread is kicked.
+    /// Waits until a vCPU is started, or its thread is kicked.
     pub fn wait(&self, index: u32, immediate_exit: &AtomicU8) -> Result<()> {
         let wake = match self.lock().get(index as usize) {
             Some(cpu) => cpu.wake.as_raw_fd(),
@@ -130,18 +109,31 @@ impl Cpus {
 }
 
 impl Cpu {
-    /// Gives a stopped vCPU's thread something to do.
-    fn give(&mut self, task: Task) -> Result<bool> {
-        self.task = Some(task);
-        self.operates |= task == Task::Start;
-        self.wake.write(1).map_err(failed("wake a vCPU"))?;
+    fn set_operates(&mut self, operates: bool) -> Result<()> {
+        let mp_state = if operates { KVM_MP_STATE_OPERATING } else { KVM_MP_STATE_STOPPED };
+        let what = "set whether a vCPU runs";
+        ioctls::set_mp_state(&self.fd, kvm_mp_state { mp_state }).map_err(failed(what))?;
+        self.operates = operates;
+        Ok(())
+    }
+
+    /// Has it leave the stopped state, if it is in it.
+    fn start(&mut self) -> Result<bool> {
+        if !self.operates {
+            self.set_operates(true)?;
+            self.wake.write(1).map_err(failed("wake a vCPU"))?;
+        }
         Ok(true)
     }
 
-    /// Has a vCPU reset itself; one that runs is stopped first.
-    fn reset(&mut self, task: Task) -> Result<bool> {
-        let stops = !self.operates || self.interrupt(KVM_S390_SIGP_STOP, 0)?;
-        if stops { self.give(task) } else { Ok(false) }
+    /// Resets it. One that operates is told to stop, and is busy until it has: the guest tries again.
+    fn reset(&self, reset: fn(&File) -> ioctls::Result<()>) -> Result<bool> {
+        if self.operates {
+            self.interrupt(KVM_S390_SIGP_STOP, 0)?;
+            return Ok(false);
+        }
+        reset(&self.fd).map_err(failed("reset a vCPU"))?;
+        Ok(true)
     }
 
     /// Makes an interruption pending. `false` when one of its kind is pending already.

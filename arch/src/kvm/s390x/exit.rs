@@ -3,11 +3,9 @@
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::bindings::{
-    KVM_MP_STATE_OPERATING, KVM_MP_STATE_STOPPED, KVM_S390_MEMOP_F_INJECT_EXCEPTION,
-    KVM_S390_MEMOP_LOGICAL_READ, KVM_S390_MEMOP_LOGICAL_WRITE, KVM_S390_PROGRAM_INT, KVM_SYNC_GPRS,
-    kvm_mp_state, kvm_s390_irq, kvm_s390_mem_op, kvm_s390_pgm_info,
+    KVM_S390_MEMOP_F_INJECT_EXCEPTION, KVM_S390_MEMOP_LOGICAL_READ, KVM_S390_MEMOP_LOGICAL_WRITE,
+    KVM_S390_PROGRAM_INT, KVM_SYNC_GPRS, kvm_s390_irq, kvm_s390_mem_op, kvm_s390_pgm_info,
 };
-use super::cpus::Task;
 use super::ioctls::VcpuExit;
 use super::sys::VcpuFd;
 use crate::hv::{Exit, SystemEvent};
@@ -15,6 +13,9 @@ use crate::kvm::{Result, Vcpu, failed};
 use crate::s390x::intercept::{self, Action, Intercept, Sigp};
 use crate::s390x::stsi::{self, Selector};
 use crate::s390x::{Answer, Psw, Store};
+
+/// STSI's function code for the topology.
+const STSI_TOPOLOGY: u8 = 15;
 
 /// What a vCPU has besides its fd.
 #[derive(Debug, Default)]
@@ -32,6 +33,11 @@ pub fn run(vcpu: &mut Vcpu) -> Result<Exit<'_>> {
     match vcpu.fd.run() {
         Ok(VcpuExit::S390Sieic { icptcode, ipa, ipb }) => intercepted(vcpu, icptcode, ipa, ipb),
         Ok(VcpuExit::S390Reset(_)) => Ok(Exit::System(SystemEvent::Reset)),
+        // KVM leaves the topology all to us. There is none to tell of.
+        Ok(VcpuExit::S390Stsi { fc: STSI_TOPOLOGY, .. }) => {
+            apply(vcpu, &Answer::cc(3))?;
+            Ok(Exit::Resume)
+        }
         Ok(VcpuExit::S390Stsi { addr, ar, fc, sel1, sel2 }) => {
             let selector = Selector { function: fc, selector1: sel1, selector2: sel2 };
             name_machine(&vcpu.fd, selector, addr, ar)?;
@@ -44,30 +50,12 @@ pub fn run(vcpu: &mut Vcpu) -> Result<Exit<'_>> {
     }
 }
 
-/// Does what the vCPU has to do before it can go on or be looked at: the instruction that it came back with is completed, and
-/// what other vCPUs want of it is done.
+/// Completes the instruction that the vCPU came back with, if it waits for that.
 pub fn complete(vcpu: &mut Vcpu) -> Result<()> {
-    if let Some(answer) = vcpu.extra.answer.take() {
-        apply(vcpu, &answer)?;
+    match vcpu.extra.answer.take() {
+        Some(answer) => apply(vcpu, &answer),
+        None => Ok(()),
     }
-    while let Some(task) = vcpu.shared.machine.cpus.take_task(vcpu.index) {
-        match task {
-            Task::Start => set_mp_state(vcpu, KVM_MP_STATE_OPERATING)?,
-            Task::Reset => reset(vcpu, VcpuFd::s390_normal_reset)?,
-            Task::InitialReset => reset(vcpu, VcpuFd::s390_initial_reset)?,
-        }
-    }
-    Ok(())
-}
-
-fn reset(vcpu: &mut Vcpu, reset: fn(&VcpuFd) -> super::ioctls::Result<()>) -> Result<()> {
-    vcpu.shared.machine.cpus.stop(vcpu.index);
-    set_mp_state(vcpu, KVM_MP_STATE_STOPPED)?;
-    reset(&vcpu.fd).map_err(failed("reset a vCPU"))
-}
-
-fn set_mp_state(vcpu: &Vcpu, mp_state: u32) -> Result<()> {
-    vcpu.fd.set_mp_state(kvm_mp_state { mp_state }).map_err(failed("set whether a vCPU runs"))
 }
 
 /// The byte that a kick's signal handler stores to.
@@ -117,9 +105,7 @@ fn intercepted(vcpu: &mut Vcpu, code: u8, ipa: u16, ipb: u32) -> Result<Exit<'_>
 
 /// The vCPU enters the stopped state: KVM has left that to us.
 fn stop(vcpu: &mut Vcpu) -> Result<Exit<'_>> {
-    // In this order: once others can see that it is stopped, their orders must be those to a stopped vCPU.
-    let others_operate = vcpu.shared.machine.cpus.stop(vcpu.index);
-    set_mp_state(vcpu, KVM_MP_STATE_STOPPED)?;
+    let others_operate = vcpu.shared.machine.cpus.stop(vcpu.index)?;
     Ok(if others_operate { Exit::Resume } else { Exit::System(SystemEvent::PowerOff) })
 }
 

@@ -8,7 +8,7 @@ mod vm;
 
 pub use device::DeviceFd;
 pub use system::Kvm;
-pub use vcpu::{VcpuExit, VcpuFd, s390_irq};
+pub use vcpu::{VcpuExit, VcpuFd, s390_initial_reset, s390_irq, s390_normal_reset, set_mp_state};
 pub use vm::VmFd;
 
 use std::fs::File;

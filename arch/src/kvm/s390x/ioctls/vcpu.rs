@@ -85,6 +85,24 @@ pub fn s390_irq<F: AsRawFd>(vcpu: &F, irq: &kvm_s390_irq) -> Result<()> {
     checked(unsafe { ioctl_with_ref(vcpu, KVM_S390_IRQ(), irq) }).map(drop)
 }
 
+/// KVM_SET_MP_STATE, by any descriptor of the vCPU. Waits while the vCPU runs.
+pub fn set_mp_state<F: AsRawFd>(vcpu: &F, mp_state: kvm_mp_state) -> Result<()> {
+    // SAFETY: the structure is the one that the request takes.
+    checked(unsafe { ioctl_with_ref(vcpu, KVM_SET_MP_STATE(), &mp_state) }).map(drop)
+}
+
+/// KVM_S390_NORMAL_RESET, by any descriptor of the vCPU. Waits while the vCPU runs.
+pub fn s390_normal_reset<F: AsRawFd>(vcpu: &F) -> Result<()> {
+    // SAFETY: takes no argument.
+    checked(unsafe { ioctl(vcpu, KVM_S390_NORMAL_RESET()) }).map(drop)
+}
+
+/// KVM_S390_INITIAL_RESET, by any descriptor of the vCPU. Waits while the vCPU runs.
+pub fn s390_initial_reset<F: AsRawFd>(vcpu: &F) -> Result<()> {
+    // SAFETY: takes no argument.
+    checked(unsafe { ioctl(vcpu, KVM_S390_INITIAL_RESET()) }).map(drop)
+}
+
 /// A vCPU.
 #[derive(Debug)]
 pub struct VcpuFd {
@@ -191,8 +209,7 @@ impl VcpuFd {
 
     /// KVM_SET_MP_STATE.
     pub fn set_mp_state(&self, mp_state: kvm_mp_state) -> Result<()> {
-        // SAFETY: the structure is the one that the request takes.
-        checked(unsafe { ioctl_with_ref(self, KVM_SET_MP_STATE(), &mp_state) }).map(drop)
+        set_mp_state(self, mp_state)
     }
 
     /// KVM_GET_ONE_REG.
@@ -221,14 +238,12 @@ impl VcpuFd {
 
     /// KVM_S390_NORMAL_RESET: CPU reset.
     pub fn s390_normal_reset(&self) -> Result<()> {
-        // SAFETY: takes no argument.
-        checked(unsafe { ioctl(self, KVM_S390_NORMAL_RESET()) }).map(drop)
+        s390_normal_reset(self)
     }
 
     /// KVM_S390_INITIAL_RESET: initial CPU reset.
     pub fn s390_initial_reset(&self) -> Result<()> {
-        // SAFETY: takes no argument.
-        checked(unsafe { ioctl(self, KVM_S390_INITIAL_RESET()) }).map(drop)
+        s390_initial_reset(self)
     }
 
     /// KVM_S390_CLEAR_RESET: clear reset.
