@@ -85,6 +85,10 @@ pub mod reg {
     /// The vector lengths that the guest can use (`KVM_REG_ARM64_SVE_VLS`).
     pub const SVE_VLS: u64 = 0x6060_0000_0015_ffff;
 
+    /// PMINTENCLR_EL1, PMCNTENCLR_EL0 and PMOVSCLR_EL0: each reads as the register that sets the same bits, and clears the bits
+    /// that are written.
+    pub const CLEARING: [u64; 3] = [0x6030_0000_0013_c4f2, 0x6030_0000_0013_dce2, 0x6030_0000_0013_dce3];
+
     /// General register `n`, 0 to 30.
     pub const fn x(n: u8) -> u64 {
         CORE + 2 * n as u64

@@ -280,7 +280,14 @@ pub fn restore(vcpu: &mut Vcpu, state: &hv::VcpuState) -> Result<()> {
     // Vector lengths come first: they decide which other registers there are. The counter is the machine's as a whole: the
     // vCPU that is restored last sets it.
     finalize(vcpu, Some(state))?;
-    for register in state.registers.iter().filter(|register| register.id != reg::SVE_VLS) {
+    // On newer kernels (6.12 is one), a write of the monitors' set and clear registers adds to what is there or takes from it, as
+    // the guest's would; on older ones it replaces what both stand for. To clear all and then to set is right for both.
+    let (clearing, others): (Vec<_>, Vec<_>) =
+        state.registers.iter().partition(|register| reg::CLEARING.contains(&register.id));
+    for register in clearing {
+        set(vcpu, register.id, &vec![0xff; register.value.len()])?;
+    }
+    for register in others.into_iter().filter(|register| register.id != reg::SVE_VLS) {
         set(vcpu, register.id, &register.value)?;
     }
     if let Some(events) = state.events {
