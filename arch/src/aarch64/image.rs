@@ -69,11 +69,44 @@ pub fn recognise(contents: &dyn Contents) -> Result<Option<Header>, Damage> {
             contents.len()
         )));
     }
+    let end = pe_end(contents, &head)?;
+    if end > contents.len() {
+        return Err(Damage(format!("it is cut short: {} of at least {end} bytes are there", contents.len())));
+    }
     // Far above any kernel; so that sums can't overflow.
     if text_offset > 1 << 32 || image_size > 1 << 40 {
         return Err(Damage(format!("its header says {image_size} bytes at offset {text_offset:#x}")));
     }
     Ok(Some(Header { text_offset, image_size, page_size }))
+}
+
+/// Where the file ends at the earliest, by the sections of its PE/COFF header: the image itself does not say, but kernels that
+/// EFI can start have one (Microsoft PE format, "Section Table"). 0 if there is none.
+fn pe_end(contents: &dyn Contents, head: &[u8; HEADER_LEN]) -> Result<u64, Damage> {
+    const COFF_LEN: usize = 24;
+    const SECTION_LEN: usize = 40;
+    let word = |bytes: &[u8], at: usize| {
+        u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+    };
+    if head[..2] != *b"MZ" {
+        return Ok(0);
+    }
+    let pe = u64::from(word(head, 60));
+    let cut = || Damage(format!("it is cut short: its PE header at {pe:#x} is not there"));
+    let mut coff = [0; COFF_LEN];
+    contents.read_exact_at(pe, &mut coff).map_err(|_| cut())?;
+    if coff[..4] != *b"PE\0\0" {
+        return Ok(0);
+    }
+    let sections = u64::from(u16::from_le_bytes([coff[6], coff[7]]));
+    let first = pe + COFF_LEN as u64 + u64::from(u16::from_le_bytes([coff[20], coff[21]]));
+    let mut end = 0;
+    for index in 0..sections {
+        let mut section = [0; SECTION_LEN];
+        contents.read_exact_at(first + index * SECTION_LEN as u64, &mut section).map_err(|_| cut())?;
+        end = end.max(u64::from(word(&section, 16)) + u64::from(word(&section, 20)));
+    }
+    Ok(end)
 }
 
 #[cfg(test)]
@@ -85,19 +118,52 @@ mod tests {
         *b"MZ@\xfa;Ht\x14\0\0\0\0\0\0\0\0\0\0O\x02\0\0\0\0\x0a\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\
         \0\0\0\0\0\0\0\0ARM\x64@\0\0\0";
 
-    fn look(head: &[u8]) -> Result<Option<Header>, Damage> {
-        recognise(&head)
+    /// An image with a PE header whose one section is bytes 0x100 to 0x180 of the file.
+    fn file() -> Vec<u8> {
+        let mut file = HEAD.to_vec();
+        file.extend(b"PE\0\0\x64\xaa\x01\0");
+        file.resize(64 + 24 + 16, 0);
+        file[64 + 20] = 16;
+        file.resize(file.len() + 40, 0);
+        let section = file.len() - 40;
+        file[section + 16] = 0x80;
+        file[section + 21] = 1;
+        file.resize(0x180, 0xaa);
+        file
+    }
+
+    fn look(file: &[u8]) -> Result<Option<Header>, Damage> {
+        recognise(&file)
+    }
+
+    #[test]
+    fn a_kernel_that_is_cut_short_is_told() {
+        let file = file();
+        for len in HEADER_LEN..file.len() {
+            assert!(look(&file[..len]).unwrap_err().0.contains("cut short"), "{len}");
+        }
+        assert!(look(&file).is_ok());
+    }
+
+    #[test]
+    fn hostile_section_tables_end() {
+        let mut file = file();
+        file[64 + 6..64 + 8].fill(0xff);
+        assert!(look(&file).is_err());
+        file[60..64].fill(0xff);
+        assert!(look(&file).is_err());
     }
 
     #[test]
     fn a_kernel_is_recognised() {
         let header = Header { text_offset: 0, image_size: 0x24f_0000, page_size: PageSize::Size4K };
-        assert_eq!(look(&HEAD), Ok(Some(header)));
+        assert_eq!(look(&file()), Ok(Some(header)));
     }
 
     #[test]
     fn an_old_kernel_goes_where_it_expects_to_be() {
         let mut head = HEAD;
+        head[..2].fill(0);
         head[16..24].fill(0);
         head[24] = 0;
         let header = Header { text_offset: 0x8_0000, image_size: 64, page_size: PageSize::Unspecified };
@@ -117,6 +183,7 @@ mod tests {
     fn impossible_headers_are_told() {
         let changed = |at: usize, value: u64| {
             let mut head = HEAD;
+            head[..2].fill(0);
             head[at..at + 8].copy_from_slice(&value.to_le_bytes());
             look(&head).unwrap_err().0
         };
