@@ -80,7 +80,8 @@ class Archive:
             run(["apt-get", *self._options(), "-oAPT::Update::Error-Mode=any", "update"], what="apt-get update")
         except LabError as error:
             if not stamp.exists():
-                raise
+                raise LabError(f"{error}\nlab: {address} can't be read; try again later, or set TRIARCH_DEBIAN_MIRROR to "
+                               "another mirror of Debian") from error
             say(f"lab: keeping the package lists of {time.ctime(stamp.stat().st_mtime)}, as: {error}")
         else:
             stamp.touch()
