@@ -2,12 +2,12 @@
 
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::os::unix::net::UnixStream;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
 
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use triarch_arch::GuestRam;
 use triarch_arch::hv::{SystemEvent, VcpuState};
 use triarch_arch::kvm::{self, Vm};
@@ -55,24 +55,27 @@ pub enum Error {
 }
 
 /// The signals that end a run in good order.
-const ENDING: [i32; 3] = [SIGTERM, SIGINT, SIGHUP];
+const ENDING: [Signal; 3] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
 
-/// Signals that end a run, as something to poll. One a process.
+/// Signals that end a run, as something to poll.
 #[derive(Debug)]
-pub struct Signals {
-    pipes: Vec<(i32, UnixStream)>,
-}
+pub struct Signals(SignalFd);
 
 impl Signals {
-    /// Catches them from now on.
+    /// Catches them from now on. Called before any other thread starts: they are blocked in the calling thread and those that
+    /// it starts, and a thread that does not block them would take them first.
     pub fn catch() -> Result<Self, Error> {
-        let catch = |signal| {
-            let (receive, send) = UnixStream::pair()?;
-            signal_hook::low_level::pipe::register(signal, send)?;
-            Ok((signal, receive))
-        };
-        let pipes = ENDING.into_iter().map(catch).collect::<io::Result<_>>().map_err(Error::Signals)?;
-        Ok(Signals { pipes })
+        let signals = SigSet::from_iter(ENDING);
+        let fd = signals
+            .thread_block()
+            .and_then(|()| SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK));
+        fd.map(Signals).map_err(|errno| Error::Signals(errno.into()))
+    }
+
+    /// Takes one that has come, if one has: its number.
+    fn take(&self) -> Result<Option<i32>, Error> {
+        let taken = self.0.read_signal().map_err(|errno| Error::Signals(errno.into()))?;
+        Ok(taken.and_then(|info| info.ssi_signo.try_into().ok()))
     }
 }
 
@@ -113,7 +116,9 @@ impl Machine {
             };
             let input_fd = if console.pending().is_full() { None } else { console.input_fd() };
             let ready = wait(&self.wake, signals, input_fd, busy.then_some(&DEVICE_BUSY))?;
-            if let Some(signal) = ready.signal {
+            if ready.signal
+                && let Some(signal) = signals.take()?
+            {
                 return Ok(Outcome::Signal(signal));
             }
             if ready.wake {
@@ -185,8 +190,8 @@ impl Drop for Machine {
 
 /// What [`wait`] found.
 struct Ready {
-    signal: Option<i32>,
     wake: bool,
+    signal: bool,
     input: bool,
 }
 
@@ -197,20 +202,13 @@ fn wait(
     input: Option<BorrowedFd<'_>>,
     timeout: Option<&Timespec>,
 ) -> Result<Ready, Error> {
-    let mut fds: Vec<PollFd<'_>> = Vec::with_capacity(signals.pipes.len() + 2);
-    fds.push(PollFd::new(wake, PollFlags::IN));
-    fds.extend(signals.pipes.iter().map(|(_, pipe)| PollFd::new(pipe, PollFlags::IN)));
+    let mut fds = vec![PollFd::new(wake, PollFlags::IN), PollFd::new(&signals.0, PollFlags::IN)];
     fds.extend(input.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
     while let Err(error) = poll(&mut fds, timeout) {
         if error != rustix::io::Errno::INTR {
             return Err(Error::Wait(error.into()));
         }
     }
-    let ready = |fd: &PollFd<'_>| !fd.revents().is_empty();
-    let caught = signals.pipes.iter().zip(&fds[1..]).find(|(_, fd)| ready(fd));
-    Ok(Ready {
-        signal: caught.map(|((signal, _), _)| *signal),
-        wake: ready(&fds[0]),
-        input: input.is_some() && fds.last().is_some_and(ready),
-    })
+    let ready = |index: usize| fds.get(index).is_some_and(|fd| !fd.revents().is_empty());
+    Ok(Ready { wake: ready(0), signal: ready(1), input: ready(2) })
 }

@@ -14,6 +14,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sys::pthread::{pthread_kill, pthread_self};
+use nix::sys::signal::Signal;
 use triarch::builder::{self, Parts};
 use triarch::console::{Console, SerialSpec};
 use triarch::loader::BootFiles;
@@ -271,9 +273,11 @@ fn a_signal_ends_a_run() {
     let signals = Signals::catch().unwrap();
     let mut console = Console::open(&SerialSpec::None).unwrap();
     let mut machine = build(&host, 2, SPIN, &console);
-    let killer = thread::spawn(|| {
+    // To this thread: the test program's others do not block it.
+    let control = pthread_self();
+    let killer = thread::spawn(move || {
         thread::sleep(Duration::from_millis(50));
-        rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TERM).unwrap();
+        pthread_kill(control, Signal::SIGTERM).unwrap();
     });
     assert_eq!(machine.run(&mut console, &signals).unwrap(), Outcome::Signal(15));
     killer.join().unwrap();
