@@ -79,6 +79,8 @@ mod tests {
 
     impl Sink for Nowhere {
         fn put(&mut self, _: &[u8]) {}
+
+        fn echo(&mut self, _: &[u8]) {}
     }
 
     /// Calls on 1 MiB of RAM, and what has been signalled: each parameter with the response code that was in RAM at that time.

@@ -54,8 +54,11 @@ pub trait Line: Send + Sync {
 
 /// Where a console's bytes go: the host end of a serial port.
 pub trait Sink: Send {
-    /// Writes all of `bytes`. A host end that is gone or full drops them: a guest can't be made to wait for ever.
+    /// Writes all of `bytes`, for a vCPU. It may wait for the host end's reader; a host end that is gone drops them.
     fn put(&mut self, bytes: &[u8]);
+
+    /// Shows input that is on its way in, for who gives it. Never waits: what there is no room for is dropped.
+    fn echo(&mut self, bytes: &[u8]);
 }
 
 /// Called by a device of its own accord, such as when it has room for input again. It must not call into the device.
@@ -66,7 +69,7 @@ pub trait Input: Send {
     /// Bytes that can be taken now without loss.
     fn room(&self) -> usize;
 
-    /// Takes bytes, at most [`Input::room`] of them; returns how many were taken.
+    /// Takes bytes, at most [`Input::room`] of them; returns how many were taken. Never waits for output to be read.
     fn take(&mut self, bytes: &[u8]) -> usize;
 }
 

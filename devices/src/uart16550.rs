@@ -137,6 +137,10 @@ mod tests {
         fn put(&mut self, bytes: &[u8]) {
             self.output.lock().unwrap().extend(bytes);
         }
+
+        fn echo(&mut self, _: &[u8]) {
+            panic!("a serial port shows nothing of its own accord");
+        }
     }
 
     fn port() -> (Uart16550, Host) {

@@ -127,7 +127,7 @@ impl Events {
         for byte in bytes {
             match self.target().filter(|_| self.room() > 0) {
                 Some(Console::Ascii) => self.ascii.push(*byte),
-                Some(Console::Line) => self.sink.put(&self.lines.push(*byte)),
+                Some(Console::Line) => self.sink.echo(&self.lines.push(*byte)),
                 None => break,
             }
             taken += 1;

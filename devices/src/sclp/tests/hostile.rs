@@ -65,6 +65,7 @@ fn random_blocks_are_answered() {
             guest.set_mask(u32::from_be_bytes([mask, 0, 0, mask]));
             guest.signals();
             guest.output();
+            guest.echo();
         }
     }
 }

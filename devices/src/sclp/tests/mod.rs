@@ -25,12 +25,17 @@ const COMMAND: u32 = 0x8000_0000;
 const ASCII: u32 = 0x0000_0040;
 const QUIESCE: u32 = 0x0000_0008;
 
+/// What was put, and what was echoed.
 #[derive(Clone, Default)]
-struct Output(Arc<Mutex<Vec<u8>>>);
+struct Output(Arc<Mutex<Vec<u8>>>, Arc<Mutex<Vec<u8>>>);
 
 impl Sink for Output {
     fn put(&mut self, bytes: &[u8]) {
         self.0.lock().unwrap().extend(bytes);
+    }
+
+    fn echo(&mut self, bytes: &[u8]) {
+        self.1.lock().unwrap().extend(bytes);
     }
 }
 
@@ -101,6 +106,10 @@ impl Guest {
 
     fn output(&self) -> Vec<u8> {
         std::mem::take(&mut self.output.0.lock().unwrap())
+    }
+
+    fn echo(&self) -> Vec<u8> {
+        std::mem::take(&mut self.output.1.lock().unwrap())
     }
 }
 
@@ -364,7 +373,7 @@ fn line_mode_input_is_golden() {
     assert_eq!(guest.signals(), [], "the line is not complete");
     assert_eq!(guest.sclp.take(b"\r\n"), 2);
     assert_eq!(guest.signals(), [1]);
-    assert_eq!(guest.output(), b"lx\x08 \x08s [a]\r\n");
+    assert_eq!(guest.echo(), b"lx\x08 \x08s [a]\r\n");
     let golden = [
         0x00, 0x24, 0, 0, 0, 0, 0x00, 0x20, // SCCB: length 36
         0x00, 0x1c, 0x01, 0, 0, 0, // event: length 28, operator command
@@ -398,11 +407,11 @@ fn several_lines_are_several_events() {
 fn line_editing() {
     let mut guest = Guest::receiving(COMMAND);
     guest.sclp.take(b"\x7fab\x15c\r");
-    assert_eq!(guest.output(), b"ab\x08 \x08\x08 \x08c\r\n");
+    assert_eq!(guest.echo(), b"ab\x08 \x08\x08 \x08c\r\n");
     assert_eq!(guest.read(4096)[30..], [0x83]);
     // A line that is too long keeps what the event has room for.
     guest.sclp.take(&[b'x'; 300]);
-    assert_eq!(guest.output(), [[b'x'; 251].as_slice(), &[7; 49]].concat());
+    assert_eq!(guest.echo(), [[b'x'; 251].as_slice(), &[7; 49]].concat());
     guest.sclp.take(b"\r");
     let event = guest.read(4096);
     assert_eq!(event.len(), 8 + 22 + 251);
