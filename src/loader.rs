@@ -5,7 +5,7 @@ use std::io::{self, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use triarch_arch::GuestRam;
-use triarch_arch::image::{KernelBytes, KernelFile};
+use triarch_arch::image::{KernelBytes, KernelFile, open_regular};
 use triarch_boards::{Segment, Source};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryError};
 
@@ -59,12 +59,8 @@ impl Initrd {
     /// Opens one.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let failed = |source| Error::Initrd { path: path.to_owned(), source };
-        let file = File::open(path).map_err(failed)?;
-        let meta = file.metadata().map_err(failed)?;
-        if !meta.is_file() {
-            return Err(failed(io::Error::other("it is not a regular file")));
-        }
-        Ok(Initrd { file, len: meta.len() })
+        let (file, len) = open_regular(path).map_err(failed)?;
+        Ok(Initrd { file, len })
     }
 
     /// Its size in bytes when it was opened.

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
 
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::Value;
 
 /// Carries out a command line; gives its status and output, or the error as it is printed.
@@ -41,6 +42,8 @@ impl Kernels {
             b"This is no kernel. It is only a text that is long enough to hold a header, and some more.",
         );
         kernels.put("empty", b"");
+        // A pipe that nobody ever writes to.
+        mknodat(CWD, kernels.path("pipe"), FileType::Fifo, Mode::RUSR, 0).unwrap();
         kernels.put("cut.gz", &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0x4b]);
         let mut zboot = vec![0; 0x41];
         zboot[..8].copy_from_slice(b"MZ\0\0zimg");
@@ -100,6 +103,7 @@ fn kernels_that_are_none_are_refused_by_name() {
         ("lzma.zboot", "packed with 'lzma'"),
         ("big-endian", "big-endian"),
         ("", "is a directory"),
+        ("pipe", "it is not a regular file"),
     ];
     for (name, why) in cases {
         for command in ["plan", "run"] {
@@ -124,7 +128,7 @@ fn what_does_not_fit_is_refused_with_its_option() {
     fs::File::create(kernels.path("huge")).unwrap().set_len(1 << 40).unwrap();
     let kernel = kernels.arg("arm64");
     let long = "x".repeat(5000);
-    let cases: [(&[&str], &str); 9] = [
+    let cases: [(&[&str], &str); 10] = [
         (&["--memory", "4M"], "--memory 4M is out of range: board virt takes 64M to"),
         (&["--memory", "900T"], "--memory 943718400M is out of range"),
         (&["--memory", "65000K"], "--memory must be a multiple of 1 MiB"),
@@ -133,7 +137,8 @@ fn what_does_not_fit_is_refused_with_its_option() {
         (&["--append", &long], "--append is too long: 5000 bytes, and this kernel takes at most 2047"),
         (&["--initrd", &kernels.arg("huge")], "initrd of 1099511627776 bytes does not fit"),
         (&["--initrd", &kernels.arg("missing")], "--initrd: can't read initrd"),
-        (&["--initrd", "/"], "it is not a regular file"),
+        (&["--initrd", "/"], "is a directory"),
+        (&["--initrd", &kernels.arg("pipe")], "it is not a regular file"),
     ];
     for (options, why) in cases {
         let error = refusal(&[&["plan", "--isa", "aarch64", "--kernel", &kernel], options].concat());

@@ -137,7 +137,7 @@ impl Layout {
         let initrd = match spec.initrd {
             None => None,
             Some(size) => {
-                let room = end.min(map::RAM + INITRD_WINDOW) - initrd;
+                let room = end.min(map::RAM + INITRD_WINDOW).saturating_sub(initrd);
                 if size > room {
                     return Err(too_large("initrd", size, room));
                 }

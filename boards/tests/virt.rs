@@ -55,6 +55,13 @@ fn what_does_not_fit_is_told() {
     assert!(matches!(refused(&|spec| spec.memory = 1 << 44), Error::Memory { .. }));
     assert!(matches!(refused(&|spec| spec.cpus = 513), Error::Cpus { max: 512, .. }));
     assert!(matches!(refused(&|spec| spec.initrd = Some(1 << 28)), Error::DoesNotFit { what: "initrd", .. }));
+    // A kernel that says of itself that it takes all of the window that its initrd must lie in.
+    let no_window = refused(&|spec| {
+        let header = Header { text_offset: 0, image_size: 33 << 30, page_size: PageSize::Unspecified };
+        spec.kernel = Some(Kernel { packing: Packing::Plain, format: Format::Arm64(header), len: 64 });
+        spec.memory = 64 << 30;
+    });
+    assert!(matches!(no_window, Error::DoesNotFit { what: "initrd", room: 0, .. }), "{no_window}");
     let long = refused(&|spec| spec.cmdline = "x".repeat(2048));
     assert_eq!(long, Error::CmdlineTooLong { len: 2048, max: 2047 });
     let huge = refused(&|spec| {

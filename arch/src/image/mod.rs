@@ -4,7 +4,7 @@ mod unpack;
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -184,16 +184,27 @@ pub enum KernelBytes<'a> {
     Memory(&'a [u8]),
 }
 
+/// Opens a regular file to be read; returns it with its length in bytes.
+///
+/// # Errors
+/// It can't be opened, or it is something else: a pipe, of which one might wait for ever, or a device.
+pub fn open_regular(path: &Path) -> io::Result<(File, u64)> {
+    // A pipe without a writer is opened at once then; a regular file does not care.
+    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    let meta = file.metadata()?;
+    match meta.file_type() {
+        kind if kind.is_file() => Ok((file, meta.len())),
+        kind if kind.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        _ => Err(io::Error::other("it is not a regular file")),
+    }
+}
+
 impl KernelFile {
     /// Opens a kernel, unpacks it if it is packed, and looks at its header.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let read = |source| Error::Read { path: path.to_owned(), source };
-        let file = File::open(path).map_err(read)?;
-        let meta = file.metadata().map_err(read)?;
-        if meta.is_dir() {
-            return Err(read(io::ErrorKind::IsADirectory.into()));
-        }
-        let raw = Data::File(file, meta.len());
+        let (file, len) = open_regular(path).map_err(read)?;
+        let raw = Data::File(file, len);
         let packing = Packing::detect(&raw).map_err(read)?;
         let data = match packing.unpack(&raw).map_err(|what| Error::Unpack { path: path.to_owned(), what })? {
             Some(bytes) => Data::Memory(bytes),
