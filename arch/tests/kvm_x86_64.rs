@@ -406,3 +406,24 @@ fn requests_that_do_not_fit_are_refused() {
     assert!(matches!(refused, Err(Error::Register { id: 0xdead_0000, value: 1 })), "{refused:?}");
     vcpu.restore(&VcpuState::X86_64(Box::new(state))).unwrap();
 }
+
+#[test]
+fn a_message_that_no_lapic_takes_is_the_guests_affair() {
+    let Some(host) = host() else { return };
+    for irqchip in [SPLIT, KERNEL] {
+        let guest = Guest::new(&host, irqchip, 1, &[]);
+        // Fixed, lowest priority and to a LAPIC that is not there; a vector that none takes; no delivery mode at all.
+        for (address, data) in [
+            (0xfee5_5000, 0x40),
+            (0xfee5_5008, 0x140),
+            (0xfee5_5004, 0x40),
+            (0xfee0_0000, 0),
+            (0, 0x340),
+            (u64::MAX, u32::MAX),
+        ] {
+            let message = Interrupt::Msi { address, data, requester: 0 };
+            let sent = guest.vm.interrupts().send(message);
+            assert!(sent.is_ok(), "{irqchip:?}, {message:x?}: {sent:?}");
+        }
+    }
+}

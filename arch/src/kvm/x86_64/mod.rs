@@ -180,8 +180,14 @@ impl Machine {
             Interrupt::Msi { address, data, requester: _ } => {
                 let (address_lo, address_hi) = self.message_address(address);
                 let msi = kvm_msi { address_lo, address_hi, data, ..Default::default() };
-                // 0 means that no LAPIC took it, which is the guest's affair.
-                vm.signal_msi(msi).map_err(failed("send a message-signalled interrupt")).map(|_| ())
+                match vm.signal_msi(msi) {
+                    // That no LAPIC takes it is the guest's affair. KVM says 0, or -1, an EPERM then, when there is none at the
+                    // destination (Linux, `kvm_irq_delivery_to_apic`); EINVAL when the destination is beyond all that can be.
+                    Err(error) if !matches!(error.errno(), libc::EPERM | libc::EINVAL) => {
+                        Err(failed("send a message-signalled interrupt")(error))
+                    }
+                    _ => Ok(()),
+                }
             }
             Interrupt::Service { .. } => Err(Error::WrongIsa("the service signal")),
         }
