@@ -1,4 +1,5 @@
 //! Triarch: the VM builder, the machine, and the command line.
+#![deny(clippy::print_stderr, clippy::print_stdout, reason = "they panic when nobody reads; see `tell`")]
 
 pub mod builder;
 pub mod cli;
@@ -9,6 +10,7 @@ pub mod memory;
 pub mod platform;
 pub mod s390x;
 pub mod stats;
+mod tell;
 pub mod vcpu;
 pub mod wake;
 

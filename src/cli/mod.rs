@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::console::restore_terminal;
+use crate::tell::tell;
 
 /// Exit status of a host failure, or of input that can't be used.
 const STATUS_FAILURE: u8 = 1;
@@ -46,11 +47,13 @@ pub fn main() -> ExitCode {
         .with_target(false)
         .without_time()
         .with_ansi(false)
+        // It would tell of a standard error that nobody reads there, and panic.
+        .log_internal_errors(false)
         .init();
     let status = execute(std::env::args_os(), &mut io::stdout());
     restore_terminal();
     ExitCode::from(status.unwrap_or_else(|error| {
-        eprintln!("triarch: {error:#}");
+        tell(format_args!("{error:#}"));
         STATUS_FAILURE
     }))
 }
@@ -62,7 +65,7 @@ pub fn execute(args: impl IntoIterator<Item = OsString>, out: &mut dyn Write) ->
         Ok(cli) => cli,
         Err(told) => {
             // Help and version go to standard output, errors to standard error; clap knows which is which.
-            told.print()?;
+            unless_gone(told.print())?;
             return Ok(u8::try_from(told.exit_code()).unwrap_or(STATUS_FAILURE));
         }
     };
@@ -73,9 +76,14 @@ pub fn execute(args: impl IntoIterator<Item = OsString>, out: &mut dyn Write) ->
     }
 }
 
-/// Prints. A reader that has gone, as with `| head`, is no failure.
+/// Prints.
 fn print(out: &mut dyn Write, text: &str) -> anyhow::Result<()> {
-    match out.write_all(text.as_bytes()) {
+    unless_gone(out.write_all(text.as_bytes()))
+}
+
+/// What came of printing. A reader that has gone, as with `| head`, is no failure.
+fn unless_gone(printed: io::Result<()>) -> anyhow::Result<()> {
+    match printed {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
     }

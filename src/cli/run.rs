@@ -18,6 +18,7 @@ use crate::builder::{self, Parts};
 use crate::console::{Console, SerialSpec};
 use crate::machine::{Outcome, Signals};
 use crate::stats::{ExitCounts, Stats};
+use crate::tell::tell;
 
 /// Exit statuses, printed by `--help`.
 const EXIT_STATUS: &str = "\
@@ -115,7 +116,7 @@ fn status(outcome: Outcome) -> u8 {
     match outcome {
         Outcome::PowerOff => 0,
         Outcome::Crash(reason) => {
-            eprintln!("triarch: the guest crashed: {reason}");
+            tell(format_args!("the guest crashed: {reason}"));
             3
         }
         Outcome::Reset => 4,

@@ -22,6 +22,8 @@ pub use output::OutputControl;
 pub use pending::Pending;
 use terminal::{Escape, RawMode, Typed};
 
+use crate::tell::tell;
+
 /// Where the guest's console goes, as `--serial` names it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum SerialSpec {
@@ -164,7 +166,7 @@ impl Console {
             rustix::fs::Mode::empty(),
         )?;
         terminal::make_raw(slave.as_fd())?;
-        eprintln!("triarch: the console is {}", name.to_string_lossy());
+        tell(format_args!("the console is {}", name.to_string_lossy()));
         let master = Arc::new(master);
         let output = Output::impatient(Some(master.clone()));
         Ok(Self::new(output, Input::Pty { master, _slave: slave }))

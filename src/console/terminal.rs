@@ -6,6 +6,8 @@ use std::sync::{Mutex, PoisonError};
 
 use rustix::termios::{OptionalActions, OutputModes, Termios, isatty, tcgetattr, tcsetattr};
 
+use crate::tell::tell;
+
 /// The settings to go back to, for every way out of the process; `None` when the terminal is as it was.
 static SAVED: Mutex<Option<Termios>> = Mutex::new(None);
 
@@ -43,7 +45,7 @@ pub fn restore_terminal() {
     if let Some(saved) = saved
         && let Err(error) = tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, &saved)
     {
-        eprintln!("triarch: can't restore the terminal: {error}");
+        tell(format_args!("can't restore the terminal: {error}"));
     }
 }
 
