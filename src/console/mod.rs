@@ -10,7 +10,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -173,14 +173,11 @@ impl Console {
     }
 
     fn socket(path: &Path) -> io::Result<Self> {
-        // A socket that a crashed run left is in the way; anything else under that name is not ours to remove.
-        match fs::symlink_metadata(path) {
-            Ok(meta)
-                if meta.file_type().is_socket() && std::os::unix::net::UnixStream::connect(path).is_err() =>
-            {
-                fs::remove_file(path)?;
-            }
-            _ => {}
+        // A socket that a crashed run left is in the way: nobody listens there. Anything else under that name is not ours to remove.
+        if fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket())
+            && UnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+        {
+            fs::remove_file(path)?;
         }
         let listener = UnixListener::bind(path)?;
         listener.set_nonblocking(true)?;
@@ -268,7 +265,7 @@ impl Drop for Console {
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
-    use std::os::unix::net::UnixStream;
+    use std::os::unix::net::UnixDatagram;
 
     use super::*;
 
@@ -316,6 +313,12 @@ mod tests {
         fs::write(&file, "precious").unwrap();
         assert!(matches!(Console::open(&SerialSpec::Socket(file.clone())), Err(Error::Socket { .. })));
         assert_eq!(fs::read(&file).unwrap(), b"precious");
+        // A live socket that we can't connect to, such as the system log's.
+        let other = dir.path().join("log");
+        let log = UnixDatagram::bind(&other).unwrap();
+        assert!(matches!(Console::open(&SerialSpec::Socket(other.clone())), Err(Error::Socket { .. })));
+        UnixDatagram::unbound().unwrap().send_to(b"still there", &other).unwrap();
+        assert_eq!(log.recv(&mut [0; 16]).unwrap(), 11);
     }
 
     #[test]
