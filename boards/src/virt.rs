@@ -32,9 +32,9 @@ const MAX_CPUS_GICV3: u32 = 512;
 /// A GICv2 has 8 CPU interfaces.
 const MAX_CPUS_GICV2: u32 = 8;
 
-/// Shared interrupts of the board's own devices.
+/// The serial port's shared interrupt. The clock has none, as its alarm never rings: a kernel that is told of one believes in the
+/// alarm, and waits for it.
 const SERIAL_SPI: u32 = 1;
-const RTC_SPI: u32 = 2;
 /// Interrupt ids: 32 private ones and 224 shared ones, room for every device that the board can have.
 const IRQS: u32 = 256;
 
@@ -59,8 +59,8 @@ pub(crate) fn plan(spec: &MachineSpec, host: &HostCaps) -> Result<MachinePlan, E
     if spec.memory < MIN_MEMORY || spec.memory > max {
         return Err(Error::Memory { board: spec.board, memory: spec.memory, min: MIN_MEMORY, max });
     }
-    let serial = Peripheral { base: map::SERIAL, size: Pl011::SIZE, spi: SERIAL_SPI };
-    let rtc = Peripheral { base: map::RTC, size: Pl031::SIZE, spi: RTC_SPI };
+    let serial = Peripheral { base: map::SERIAL, size: Pl011::SIZE, spi: Some(SERIAL_SPI) };
+    let rtc = Peripheral { base: map::RTC, size: Pl031::SIZE, spi: None };
     let (segments, boot_vcpu) = match &spec.kernel {
         None => (Vec::new(), None),
         Some(kernel) => {
@@ -77,7 +77,7 @@ pub(crate) fn plan(spec: &MachineSpec, host: &HostCaps) -> Result<MachinePlan, E
         name,
         kind,
         at: Attachment::Mmio { base: device.base, size: device.size },
-        irq: Some(IrqRoute::Pin { pin: device.spi }),
+        irq: device.spi.map(|pin| IrqRoute::Pin { pin }),
     };
     Ok(MachinePlan {
         isa: Isa::Aarch64,

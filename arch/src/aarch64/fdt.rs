@@ -48,15 +48,15 @@ pub struct FdtSpec {
     pub seed: [u8; 40],
 }
 
-/// A device with one window and one interrupt.
+/// A device with one window and at most one interrupt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peripheral {
     /// Guest-physical address.
     pub base: u64,
     /// Bytes of the window.
     pub size: u64,
-    /// Its shared interrupt, counted from 0.
-    pub spi: u32,
+    /// Its shared interrupt, counted from 0, if it has one.
+    pub spi: Option<u32>,
 }
 
 /// The interrupt controller; windows are address and size.
@@ -217,7 +217,9 @@ fn peripherals(fdt: &mut FdtWriter, spec: &FdtSpec) -> Result<(), Error> {
         let node = fdt.begin_node(name)?;
         fdt.property_string_list("compatible", vec![compatible.to_owned(), "arm,primecell".to_owned()])?;
         fdt.property_array_u64("reg", &[device.base, device.size])?;
-        fdt.property_array_u32("interrupts", &[SPI, device.spi, LEVEL_HIGH])?;
+        if let Some(spi) = device.spi {
+            fdt.property_array_u32("interrupts", &[SPI, spi, LEVEL_HIGH])?;
+        }
         fdt.property_array_u32("clocks", &vec![phandle::CLOCK; clocks.len()])?;
         fdt.property_string_list("clock-names", clocks.iter().map(|name| (*name).to_owned()).collect())?;
         fdt.end_node(node)
@@ -240,8 +242,8 @@ mod tests {
             ram: vec![(0x4000_0000, 0x1000_0000)],
             gic,
             pmu: true,
-            serial: Peripheral { base: 0x900_0000, size: 0x1000, spi: 1 },
-            rtc: Peripheral { base: 0x901_0000, size: 0x1000, spi: 2 },
+            serial: Peripheral { base: 0x900_0000, size: 0x1000, spi: Some(1) },
+            rtc: Peripheral { base: 0x901_0000, size: 0x1000, spi: None },
             cmdline: "console=ttyAMA0".to_owned(),
             initrd: Some((0x4800_0000, 0x12_3456)),
             seed: [7; 40],
