@@ -28,7 +28,7 @@ pub(crate) fn plan(spec: &MachineSpec, host: &HostCaps) -> Result<MachinePlan, E
     if spec.cpus > Sclp::MAX_CPUS {
         return Err(Error::Cpus { cpus: spec.cpus, max: Sclp::MAX_CPUS });
     }
-    let max = caps.max_memory;
+    let max = caps.max_memory.min(RamRange::MAX);
     if spec.memory < MIN_MEMORY || spec.memory > max {
         return Err(Error::Memory { board: spec.board, memory: spec.memory, min: MIN_MEMORY, max });
     }

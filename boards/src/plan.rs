@@ -29,13 +29,18 @@ pub struct MachinePlan {
     pub boot_vcpu: Option<VcpuState>,
 }
 
-/// A range of RAM.
+/// A range of RAM, of less than 8 TiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct RamRange {
     /// Guest-physical address.
     pub base: u64,
     /// Size in bytes.
     pub size: u64,
+}
+
+impl RamRange {
+    /// The most bytes of RAM in a row: one of KVM's memory slots has fewer than 2^31 pages (Linux, `KVM_MEM_MAX_NR_PAGES`).
+    pub(crate) const MAX: u64 = (1 << 43) - (1 << 20);
 }
 
 /// A device, where it sits and how it interrupts.

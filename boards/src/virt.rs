@@ -55,7 +55,7 @@ pub(crate) fn plan(spec: &MachineSpec, host: &HostCaps) -> Result<MachinePlan, E
         return Err(Error::Host { board: spec.board, what: "it is no aarch64 host".to_owned() });
     };
     let irqchip = irqchip(spec, caps)?;
-    let max = (1 << caps.address_bits) - map::RAM;
+    let max = RamRange::MAX.min((1 << caps.address_bits) - map::RAM);
     if spec.memory < MIN_MEMORY || spec.memory > max {
         return Err(Error::Memory { board: spec.board, memory: spec.memory, min: MIN_MEMORY, max });
     }

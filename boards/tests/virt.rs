@@ -52,7 +52,7 @@ fn what_does_not_fit_is_told() {
         plan(&spec, &host()).unwrap_err()
     };
     assert!(matches!(refused(&|spec| spec.memory = 63 << 20), Error::Memory { .. }));
-    assert!(matches!(refused(&|spec| spec.memory = 1 << 44), Error::Memory { .. }));
+    assert!(matches!(refused(&|spec| spec.memory = 8 << 40), Error::Memory { .. }));
     assert!(matches!(refused(&|spec| spec.cpus = 513), Error::Cpus { max: 512, .. }));
     assert!(matches!(refused(&|spec| spec.initrd = Some(1 << 28)), Error::DoesNotFit { what: "initrd", .. }));
     // A kernel that says of itself that it takes all of the window that its initrd must lie in.

@@ -46,8 +46,6 @@ pub const HOLE_END: u64 = 1 << 32;
 pub const MIN_MEMORY: u64 = 32 << 20;
 /// With this much RAM or more, it never has a gap above 1 MiB: a kernel that does not fit then is not a small machine's problem.
 pub const SMALL_MEMORY: u64 = 128 << 20;
-/// The most RAM in a row: KVM's slots have fewer than 2^31 pages (`KVM_MEM_MAX_NR_PAGES`).
-pub const MAX_HIGH_RAM: u64 = (1 << 43) - (1 << 20);
 
 /// The IOAPIC, as on a PC.
 pub const IOAPIC: u32 = 0xfec0_0000;

@@ -61,7 +61,7 @@ fn check_cpus(spec: &MachineSpec, caps: &x86_64::HostCaps) -> Result<(), Error> 
 fn ram(spec: &MachineSpec, caps: &x86_64::HostCaps) -> Result<Vec<RamRange>, Error> {
     let MachineSpec { board, memory, .. } = *spec;
     let address_space = 1u64 << caps.physical_address_bits();
-    let high = address_space.saturating_sub(layout::HOLE_END).min(layout::MAX_HIGH_RAM);
+    let high = address_space.saturating_sub(layout::HOLE_END).min(RamRange::MAX);
     let (min, max) = (layout::MIN_MEMORY, layout::HOLE + high);
     if memory < min || memory > max {
         return Err(Error::Memory { board, memory, min, max });
