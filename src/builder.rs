@@ -8,8 +8,8 @@ use triarch_arch::hv::{Interrupt, IrqRoute, Irqchip};
 use triarch_arch::kvm::{self, Host, Interrupts, VmConfig};
 use triarch_boards::{Attachment, DeviceKind, DeviceSlot, MachinePlan};
 use triarch_devices::{
-    AcpiPower, Bus, BusError, Device, Hook, I8042, Input, Ioapic, Line, Pl011, Pl031, Sclp, SclpConfig,
-    Uart16550, Window,
+    AcpiPower, Bus, BusError, Device, Hook, I8042, Input, Ioapic, Line, MsiMessage, Pl011, Pl031, Sclp,
+    SclpConfig, Uart16550, Window,
 };
 
 use crate::console::Console;
@@ -121,14 +121,21 @@ fn address_limit(plan: &MachinePlan) -> u64 {
     ram.chain(slots).max().unwrap_or(0)
 }
 
-fn ioapic(pins: u32, interrupts: Interrupts) -> Ioapic {
-    Ioapic::new(
-        pins,
-        Box::new(move |message| {
-            let interrupt = Interrupt::Msi { address: message.address, data: message.data, requester: 0 };
-            send(&interrupts, interrupt);
-        }),
-    )
+/// The IOAPIC of a split irqchip.
+pub fn ioapic(pins: u32, interrupts: Interrupts) -> Ioapic {
+    let routes = interrupts.clone();
+    let deliver = move |MsiMessage { address, data }| {
+        send(&interrupts, Interrupt::Msi { address, data, requester: 0 });
+    };
+    // The kernel's LAPICs tell only the ends of messages that are among the routes of the IOAPIC's pins.
+    let mirror = move |messages: &[Option<MsiMessage>]| {
+        let route = |MsiMessage { address, data }| IrqRoute::Msi { address, data, requester: 0 };
+        let all: Vec<_> = messages.iter().map(|message| message.map(route)).collect();
+        if let Err(error) = routes.set_routes(&all) {
+            tracing::error!("level-triggered interrupts will not end: {error}");
+        }
+    };
+    Ioapic::new(pins, Box::new(deliver), Box::new(mirror))
 }
 
 /// Sends an interrupt; that the host fails to is nothing that a device or the guest can do anything about.

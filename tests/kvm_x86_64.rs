@@ -25,12 +25,12 @@ use triarch::platform::Platform;
 use triarch::stats::Stats;
 use triarch::vcpu::{Report, Reporter, VcpuThread};
 use triarch::wake::Wake;
-use triarch_arch::hv::{CpuModel, IrqRoute, Irqchip, IsaCaps, VcpuState};
+use triarch_arch::hv::{CpuModel, Interrupt, IrqRoute, Irqchip, IsaCaps, VcpuState};
 use triarch_arch::kvm::{DEVICE, Host, VmConfig, install_kick_handler};
 use triarch_arch::x86_64::{self, boot, cpuid};
 use triarch_arch::{GuestRam, Isa};
 use triarch_boards::{Attachment, Board, DeviceKind, DeviceSlot, MachinePlan, RamRange, Segment, Source};
-use triarch_devices::{Bus, Device, Effect, Window};
+use triarch_devices::{Bus, Device, Effect, Ioapic, Window};
 use vm_memory::{Bytes, GuestAddress};
 
 const RAM: usize = 1 << 20;
@@ -397,4 +397,109 @@ fn a_panic_of_a_vcpu_thread_is_told() {
     let (index, report) = reports.recv_timeout(Duration::from_secs(30)).unwrap();
     assert!(index == 0 && matches!(report, Report::Panicked), "{report:?}");
     until("its orders are refused", || thread.save().is_err());
+}
+
+/// Asserts a line while it wants service, which it has had when it was written to `wanted` times.
+struct Needy {
+    set_line: Box<dyn Fn(bool) + Send>,
+    wanted: u8,
+    log: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Device for Needy {
+    fn read(&mut self, _offset: u64, _data: &mut [u8]) -> Effect {
+        Effect::None
+    }
+
+    fn write(&mut self, _offset: u64, data: &[u8]) -> Effect {
+        self.log.lock().unwrap().extend(data);
+        match data {
+            [0] => (self.set_line)(true),
+            _ => {
+                self.wanted = self.wanted.saturating_sub(1);
+                if self.wanted == 0 {
+                    (self.set_line)(false);
+                }
+            }
+        }
+        Effect::None
+    }
+}
+
+#[test]
+fn a_level_triggered_line_interrupts_until_it_is_let_go() {
+    const HANDLER: u64 = 0x2800;
+    const LOOP: u64 = 0x2900;
+    let setup = [
+        0x0f, 0x01, 0x15, 0x20, 0x30, 0, 0, // lgdt [0x3020]
+        0x0f, 0x01, 0x1d, 0x28, 0x30, 0, 0, // lidt [0x3028]
+        0xc7, 0x05, 0xf0, 0x00, 0xe0, 0xfe, 0xff, 0x01, 0, 0, // mov dword [0xfee000f0],0x1ff (LAPIC on)
+        0xc7, 0x05, 0x00, 0x00, 0xc0, 0xfe, 0x1b, 0, 0, 0, // mov dword [0xfec00000],0x1b
+        0xc7, 0x05, 0x10, 0x00, 0xc0, 0xfe, 0, 0, 0, 0, // mov dword [0xfec00010],0 (pin 5: to LAPIC 0)
+        0xc7, 0x05, 0x00, 0x00, 0xc0, 0xfe, 0x1a, 0, 0, 0, // mov dword [0xfec00000],0x1a
+        0xc7, 0x05, 0x10, 0x00, 0xc0, 0xfe, 0x40, 0x80, 0, 0, // mov dword [0xfec00010],0x8040 (level)
+        0xb0, 0xff, 0xe6,
+        0x21, // mov al,0xff; out 0x21,al (the 8259, which has the line too, is silent)
+        0x31, 0xc0, 0xe6, 0x80, // xor eax,eax; out 0x80,al
+        0xb8, 0x00, 0x29, 0, 0, 0xff, 0xe0, // mov eax,LOOP; jmp eax
+    ];
+    // It does not return, as not every KVM that emulates the guest knows iret here.
+    let handler = [
+        0xb0, 0x40, 0xe6, 0x80, // mov al,0x40; out 0x80,al
+        0xc7, 0x05, 0xb0, 0x00, 0xe0, 0xfe, 0, 0, 0, 0, // mov dword [0xfee000b0],0 (end of interrupt)
+        0xb8, 0x00, 0x29, 0, 0, 0xff, 0xe0, // mov eax,LOOP; jmp eax
+    ];
+    let spin = [
+        0xbc, 0x00, 0x70, 0, 0, 0xfb, // mov esp,0x7000; sti
+        0xff, 0x05, 0x00, 0x50, 0, 0, 0xeb, 0xf8, // inc dword [0x5000]; jmp to it
+    ];
+    let descriptors = [0, 0, 0x00cf_9b00_0000_ffff_u64, 0x00cf_9300_0000_ffff];
+    let gate = 0x0000_8e00_0010_0000 | HANDLER;
+    let Some((host, _alone)) = host() else { return };
+    for irqchip in [Irqchip::X86Split { pins: 24 }, Irqchip::X86Kernel { pit: false }] {
+        let config = VmConfig { irqchip, cpu_model: cpu_model(&host, 1), cpus: 1, address_limit: 1 << 32 };
+        let mut vm = host.create_vm(config).unwrap();
+        let ram = GuestRam::from_ranges(&[(GuestAddress(0), RAM)]).unwrap();
+        let write = |address, bytes: &[u8]| ram.write_slice(bytes, GuestAddress(address)).unwrap();
+        write(CODE, &setup);
+        write(HANDLER, &handler);
+        write(LOOP, &spin);
+        write(0x3000, &descriptors.map(u64::to_le_bytes).concat());
+        write(0x3020, &[31, 0, 0x00, 0x30, 0, 0]);
+        write(0x3028, &[0xff, 0x07, 0x00, 0x40, 0, 0]);
+        write(0x4000 + 0x40 * 8, &gate.to_le_bytes());
+        vm.set_ram(&ram).unwrap();
+        let vcpu = vm.create_vcpu(0).unwrap();
+        vm.finish().unwrap();
+
+        let mut platform = Platform { mmio: Bus::default(), pio: Bus::default(), ioapic: None, s390x: None };
+        let interrupts = vm.interrupts();
+        let set_line: Box<dyn Fn(bool) + Send> = if let Irqchip::X86Split { pins } = irqchip {
+            let ioapic = Arc::new(Mutex::new(builder::ioapic(pins, interrupts)));
+            platform.mmio.insert(Window { base: 0xfec0_0000, size: Ioapic::SIZE }, ioapic.clone()).unwrap();
+            platform.ioapic = Some(ioapic.clone());
+            Box::new(move |asserted| ioapic.lock().unwrap().set_line(5, asserted))
+        } else {
+            Box::new(move |asserted| interrupts.send(Interrupt::Line { pin: 5, asserted }).unwrap())
+        };
+        let log = Arc::default();
+        let needy = Needy { set_line, wanted: 3, log: Arc::clone(&log) };
+        platform.pio.insert(Window { base: 0x80, size: 1 }, Arc::new(Mutex::new(needy))).unwrap();
+
+        let (reporter, _reports) = Reporter::new(Arc::new(Wake::new().unwrap()));
+        let thread = VcpuThread::spawn(vcpu, Arc::new(platform), reporter, Arc::default()).unwrap();
+        thread.restore(start()).unwrap().unwrap();
+        thread.resume().unwrap();
+        until("it was served", || log.lock().unwrap().len() >= 4);
+        // Once more is no harm: a line that is let go just before the interrupt's end may do so on hardware, and does with the
+        // kernel's IOAPIC on a KVM that emulates the guest.
+        for _ in 0..2 {
+            let [before, _] = counters(&ram);
+            until("the guest goes on", || counters(&ram)[0] > before.saturating_add(1000));
+        }
+        let log = log.lock().unwrap();
+        let spurious = usize::from(irqchip == Irqchip::X86Kernel { pit: false });
+        assert!(log.starts_with(&[0, 0x40, 0x40, 0x40]), "{irqchip:?}: {log:?}");
+        assert!(log.len() <= 4 + spurious, "{irqchip:?}: {log:?}");
+    }
 }

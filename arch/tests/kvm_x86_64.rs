@@ -330,6 +330,35 @@ fn application_processors_wait_and_their_state_can_be_moved() {
 }
 
 #[test]
+fn the_end_of_a_level_triggered_interrupt_is_told_for_what_is_routed() {
+    let Some(host) = host() else { return };
+    // mov ecx,0x80b; xor eax,eax; cdq; wrmsr (x2APIC's EOI); iret
+    const END: [u8; 14] = [0x66, 0xb9, 0x0b, 0x08, 0, 0, 0x66, 0x31, 0xc0, 0x66, 0x99, 0x0f, 0x30, 0xcf];
+    // sti; jmp to itself. No hlt: a KVM that emulates the guest does not leave it before it is awake again.
+    const SPIN: [u8; 3] = [0xfb, 0xeb, 0xfe];
+    let mut guest = waiter(&host, SPLIT);
+    guest.ram.write_slice(&END, GuestAddress(0x2000)).unwrap();
+    guest.ram.write_slice(&SPIN, GuestAddress(CODE)).unwrap();
+    let mut state = save(&mut guest.vcpus[0]);
+    state.sregs.as_mut().unwrap().apic_base |= 0xc00;
+    let x2apic = x86_64::VcpuState { sregs: state.sregs, ..Default::default() };
+    guest.vcpus[0].restore(&VcpuState::X86_64(Box::new(x2apic))).unwrap();
+
+    let interrupts = guest.vm.interrupts();
+    let (address, data, requester) = (0xfee0_0000, 0xc040, 0);
+    interrupts.set_routes(&[None, Some(IrqRoute::Msi { address, data, requester })]).unwrap();
+    for _ in 0..2 {
+        interrupts.send(Interrupt::Msi { address, data, requester }).unwrap();
+        let exit = run!(guest.vcpus[0]);
+        assert!(matches!(exit, Exit::IoapicEoi { vector: 0x40 }), "{exit:?}");
+    }
+    // Without the route nothing is told.
+    interrupts.set_routes(&[]).unwrap();
+    interrupts.send(Interrupt::Msi { address, data, requester }).unwrap();
+    run_until_kicked(guest.vcpus.remove(0), Duration::from_millis(50));
+}
+
+#[test]
 fn crashes_say_where() {
     let Some(host) = host() else { return };
     // ud2 in protected mode, without any interrupt table.

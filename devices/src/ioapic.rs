@@ -15,6 +15,10 @@ pub struct MsiMessage {
 /// Where an I/O APIC's interrupts go.
 pub type Deliver = Box<dyn Fn(MsiMessage) + Send>;
 
+/// Is told the messages of all level-triggered pins when one has changed; the index is the pin. The end of these is wanted, by
+/// [`Ioapic::end_of_interrupt`].
+pub type Mirror = Box<dyn Fn(&[Option<MsiMessage>]) + Send>;
+
 /// Offset of the register select register.
 const SELECT: u64 = 0x00;
 /// Offset of the window to the selected register.
@@ -80,6 +84,9 @@ pub struct Ioapic {
     id: u32,
     pins: Vec<Pin>,
     deliver: Deliver,
+    /// What `mirror` was told last.
+    mirrored: Vec<Option<MsiMessage>>,
+    mirror: Mirror,
 }
 
 impl Ioapic {
@@ -87,10 +94,11 @@ impl Ioapic {
     pub const SIZE: u64 = 0x1000;
 
     /// An I/O APIC with `pins` pins (1 to 120), all masked.
-    pub fn new(pins: u32, deliver: Deliver) -> Self {
+    pub fn new(pins: u32, deliver: Deliver, mirror: Mirror) -> Self {
         let pin = Pin { entry: Entry(Entry::MASKED), asserted: false };
-        let pins = (0..pins.clamp(1, MAX_PINS)).map(|_| pin).collect();
-        Ioapic { select: 0, id: 0, pins, deliver }
+        let pins: Vec<Pin> = (0..pins.clamp(1, MAX_PINS)).map(|_| pin).collect();
+        let mirrored = vec![None; pins.len()];
+        Ioapic { select: 0, id: 0, pins, deliver, mirrored, mirror }
     }
 
     /// Sets the level of a pin's line. A pin that is not there is ignored.
@@ -118,10 +126,19 @@ impl Ioapic {
         }
     }
 
-    /// The message that a pin sends, unless it is masked.
-    pub fn message(&self, pin: u32) -> Option<MsiMessage> {
-        let pin = self.pins.get(usize::try_from(pin).ok()?)?;
-        (!pin.entry.has(Entry::MASKED)).then(|| pin.entry.message())
+    /// Tells `mirror` if a pin's message is another than it was told.
+    fn update_mirror(&mut self, index: usize) {
+        let entry = self.pins[index].entry;
+        let message = match (entry.has(Entry::LEVEL), entry.has(Entry::MASKED)) {
+            (false, _) => None,
+            (true, false) => Some(entry.message()),
+            // An interrupt that was sent before may yet have to end; and masks come and go often.
+            (true, true) => return,
+        };
+        if self.mirrored[index] != message {
+            self.mirrored[index] = message;
+            (self.mirror)(&self.mirrored);
+        }
     }
 
     /// Sends a level-triggered pin's interrupt, if it is due.
@@ -165,11 +182,14 @@ impl Ioapic {
         let written = entry.0 & !(u64::from(u32::MAX) << shift) | u64::from(value) << shift;
         let kept = entry.0 & Entry::READ_ONLY;
         entry.0 = written & !Entry::READ_ONLY | kept;
-        if entry.has(Entry::LEVEL) {
-            self.service_level(index);
-        } else {
+        if !entry.has(Entry::LEVEL) {
             // Linux clears a stuck remote IRR by switching to edge and back.
             entry.0 &= !Entry::REMOTE_IRR;
+        }
+        // Before the interrupt is sent, as nobody would be told of its end.
+        self.update_mirror(index);
+        if self.pins[index].entry.has(Entry::LEVEL) {
+            self.service_level(index);
         }
     }
 }
@@ -212,7 +232,8 @@ mod tests {
     fn ioapic() -> (Ioapic, Sent) {
         let sent = Sent::default();
         let log = sent.clone();
-        (Ioapic::new(24, Box::new(move |message| log.lock().unwrap().push(message))), sent)
+        let deliver = Box::new(move |message| log.lock().unwrap().push(message));
+        (Ioapic::new(24, deliver, Box::new(|_| {})), sent)
     }
 
     fn write(chip: &mut Ioapic, index: u8, value: u32) {
@@ -295,6 +316,41 @@ mod tests {
         write(&mut chip, 0x10, 0x0000_0060);
         chip.set_line(0, true);
         assert_eq!(take(&sent), [MsiMessage { address: 0xfee0_1020, data: 0x60 }]);
+    }
+
+    #[test]
+    fn level_triggered_messages_are_mirrored_before_they_are_sent() {
+        #[derive(Debug, PartialEq)]
+        enum Event {
+            Sent(MsiMessage),
+            Mirrored(Vec<(usize, MsiMessage)>),
+        }
+        let events: Arc<Mutex<Vec<Event>>> = Arc::default();
+        let take = || std::mem::take(&mut *events.lock().unwrap());
+        let (log, mirror_log) = (events.clone(), events.clone());
+        let deliver = move |message| log.lock().unwrap().push(Event::Sent(message));
+        let mirror = move |all: &[Option<MsiMessage>]| {
+            assert_eq!(all.len(), 24);
+            let some = all.iter().enumerate().filter_map(|(pin, message)| Some((pin, (*message)?)));
+            mirror_log.lock().unwrap().push(Event::Mirrored(some.collect()));
+        };
+        let mut chip = Ioapic::new(24, Box::new(deliver), Box::new(mirror));
+        write(&mut chip, 0x12, 0x0000_0041); // pin 1, edge
+        assert_eq!(take(), []);
+        chip.set_line(5, true);
+        write(&mut chip, 0x1a, 0x0001_8040); // pin 5, level, masked
+        assert_eq!(take(), []);
+        write(&mut chip, 0x1a, 0x0000_8040);
+        let message = MsiMessage { address: 0xfee0_0000, data: 0xc040 };
+        assert_eq!(take(), [Event::Mirrored(vec![(5, message)]), Event::Sent(message)]);
+        write(&mut chip, 0x1a, 0x0001_8040);
+        write(&mut chip, 0x1a, 0x0000_8040);
+        assert_eq!(take(), [], "a mask changes nothing");
+        write(&mut chip, 0x1b, 0x0700_0000);
+        let moved = MsiMessage { address: 0xfee0_7000, ..message };
+        assert_eq!(take(), [Event::Mirrored(vec![(5, moved)])]);
+        write(&mut chip, 0x1a, 0x0001_0040);
+        assert_eq!(take(), [Event::Mirrored(vec![])]);
     }
 
     #[test]
