@@ -358,6 +358,47 @@ fn the_end_of_a_level_triggered_interrupt_is_told_for_what_is_routed() {
     run_until_kicked(guest.vcpus.remove(0), Duration::from_millis(50));
 }
 
+/// Beyond what eight bits of an APIC id, a message or an interrupt command can name. All start in x2APIC mode.
+#[test]
+fn the_three_hundredth_vcpu_starts_and_takes_a_message() {
+    let Some(host) = host() else { return };
+    let cpus = 300;
+    let caps = host.caps().unwrap();
+    if caps.max_vcpus < cpus || !x86_caps(&caps).x2apic_ids {
+        eprintln!("SKIPPED: this host has at most {} vCPUs", caps.max_vcpus);
+        return;
+    }
+    let starter = [
+        0x66, 0xb9, 0x30, 0x08, 0, 0, // mov ecx,0x830 (interrupt command)
+        0x66, 0xba, 0x2b, 0x01, 0, 0, // mov edx,299
+        0x66, 0xb8, 0x00, 0x45, 0, 0, 0x0f, 0x30, // mov eax,0x4500; wrmsr (INIT)
+        0x66, 0xb8, 0x03, 0x46, 0, 0, 0x0f, 0x30, // mov eax,0x4603; wrmsr (start-up at 0x3000)
+        0xe6, 0x80, // out 0x80,al
+    ];
+    let started = [
+        0x66, 0xb9, 0x0f, 0x08, 0, 0, 0x66, 0xb8, 0xff, 0x01, 0, 0, // mov ecx,0x80f; mov eax,0x1ff
+        0x66, 0x31, 0xd2, 0x0f, 0x30, // xor edx,edx; wrmsr (LAPIC on)
+        0x66, 0xb9, 0x02, 0x08, 0, 0, 0x0f, 0x32, // mov ecx,0x802; rdmsr (APIC id)
+        0x66, 0xe7, 0x84, // out 0x84,eax
+        0x31, 0xc0, 0x8e, 0xd8, 0x8e, 0xd0, 0xbc, 0x00,
+        0x70, // xor ax,ax; mov ds,ax; mov ss,ax; mov sp,0x7000
+        0xfb, 0xeb, 0xfe, // sti; jmp to itself
+    ];
+    let mut guest = Guest::new(&host, SPLIT, cpus, &starter).boot(2);
+    guest.ram.write_slice(&started, GuestAddress(0x3000)).unwrap();
+    guest.ram.write_slice(&HANDLER, GuestAddress(0x2000)).unwrap();
+    guest.ram.write_slice(&[0x00, 0x20, 0, 0], GuestAddress(0x40 * 4)).unwrap();
+    let exit = run!(guest.vcpus[0]);
+    assert!(matches!(exit, Exit::PioWrite { port: 0x80, .. }), "{exit:?}");
+    let exit = run!(guest.vcpus[299]);
+    assert!(matches!(exit, Exit::PioWrite { port: 0x84, size: 4, data: [0x2b, 1, 0, 0] }), "{exit:?}");
+    // Bits 14 to 8 of the destination are bits 11 to 5 of the address.
+    let address = 0xfee0_0000 | 0x2b << 12 | 0x01 << 5;
+    guest.vm.interrupts().send(Interrupt::Msi { address, data: 0x40, requester: 0 }).unwrap();
+    let exit = run!(guest.vcpus[299]);
+    assert!(matches!(exit, Exit::PioWrite { port: 0x81, size: 1, data: [0x40] }), "{exit:?}");
+}
+
 #[test]
 fn crashes_say_where() {
     let Some(host) = host() else { return };

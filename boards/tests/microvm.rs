@@ -238,6 +238,17 @@ fn command_lines_are_as_long_as_the_kernel_takes() {
 }
 
 #[test]
+fn apic_ids_that_need_it_come_with_x2apic_mode() {
+    for kernel in [vmlinux(), bzimage(&[])] {
+        for (cpus, apic_base) in [(255, 0xfee0_0900), (256, 0xfee0_0d00)] {
+            let plan = typical(&MachineSpec { cpus, kernel: kernel.clone(), ..spec() }).unwrap();
+            let Some(VcpuState::X86_64(state)) = plan.boot_vcpu else { panic!("an x86_64 state") };
+            assert_eq!(state.sregs.unwrap().apic_base, apic_base, "{cpus}");
+        }
+    }
+}
+
+#[test]
 fn vcpus_are_limited_by_their_apic_ids() {
     let cpus = |cpus, irqchip, change: fn(&mut triarch_arch::x86_64::HostCaps)| {
         with_caps(&MachineSpec { cpus, irqchip, kernel: vmlinux(), ..spec() }, change)

@@ -81,6 +81,10 @@ pub fn page_tables(base: u64) -> Vec<u8> {
 
 /// IA32_APIC_BASE of the boot processor after reset: at 0xfee00000, enabled.
 const APIC_BASE: u64 = 0xfee0_0900;
+/// IA32_APIC_BASE: x2APIC mode, if the LAPIC is enabled.
+const APIC_X2APIC: u64 = 1 << 10;
+/// IA32_APIC_BASE: the LAPIC is enabled.
+const APIC_ENABLED: u64 = 1 << 11;
 
 const CR0_PE: u64 = 1 << 0;
 const CR0_ET: u64 = 1 << 4;
@@ -141,6 +145,12 @@ fn state(regs: Regs, sregs: Sregs) -> VcpuState {
     }
 }
 
+/// Puts the LAPIC into x2APIC mode, as a firmware does where there are APIC ids beyond 254: a kernel that finds xAPIC mode passes
+/// over them.
+pub fn enable_x2apic(sregs: &mut Sregs) {
+    sregs.apic_base |= APIC_ENABLED | APIC_X2APIC;
+}
+
 /// Registers at the kernel's 64-bit entry `rip`, as the boot protocol wants them ("64-bit Boot Protocol"): RSI points to the
 /// zero page, [`gdt`] lies at `gdt`, and [`page_tables`] at `cr3`.
 pub fn long_mode_entry(rip: u64, rsi: u64, gdt: u64, cr3: u64) -> VcpuState {
@@ -186,6 +196,13 @@ mod tests {
             assert_eq!(page, address & !0x1f_ffff | 0x83, "{address:#x}");
         }
         assert_eq!((entry(base, 1), entry(base + 0x1000, 4)), (0, 0));
+    }
+
+    #[test]
+    fn x2apic_is_enabled_beside_what_is_there() {
+        let mut sregs = sregs(CODE_64);
+        enable_x2apic(&mut sregs);
+        assert_eq!(sregs.apic_base, 0xfee0_0d00);
     }
 
     #[test]

@@ -65,8 +65,8 @@ const CMP_LEGACY: u32 = 1 << 1;
 /// EXT_FEATURES.ECX: SVM.
 const SVM: u32 = 1 << 2;
 
-/// Highest APIC id that fits an IOAPIC's or a message's plain destination; one more means "all".
-pub const MAX_XAPIC_ID: u32 = 254;
+/// The most vCPUs whose APIC ids all fit an IOAPIC's or a message's plain destination, which is 0 to 254; 255 means "all".
+pub const MAX_XAPIC_CPUS: u32 = 255;
 
 /// Width of physical addresses where the CPU does not tell (SDM volume 1, 3.3.1).
 const DEFAULT_PHYSICAL_BITS: u32 = 36;
@@ -114,7 +114,7 @@ pub fn model(host: &[CpuidLeaf], cpus: u32) -> Vec<CpuidLeaf> {
                 leaf.ecx &= !VMX;
             }
             EXT_FEATURES => leaf.ecx &= !SVM,
-            KVM_FEATURES if cpus > MAX_XAPIC_ID + 1 => leaf.eax |= MSI_EXT_DEST_ID,
+            KVM_FEATURES if cpus > MAX_XAPIC_CPUS => leaf.eax |= MSI_EXT_DEST_ID,
             _ => {}
         }
     }

@@ -4,9 +4,9 @@ use triarch_arch::hv::VcpuState;
 use triarch_arch::image::{Format, Kernel};
 use triarch_arch::x86_64::acpi::{self, AcpiPowerRegisters, AcpiSerial, AcpiSpec};
 use triarch_arch::x86_64::boot::{
-    E820Entry, E820Kind, gdt, long_mode_entry, page_tables, protected_mode_entry,
+    E820Entry, E820Kind, enable_x2apic, gdt, long_mode_entry, page_tables, protected_mode_entry,
 };
-use triarch_arch::x86_64::{bzimage, pvh};
+use triarch_arch::x86_64::{bzimage, cpuid, pvh};
 use triarch_devices::AcpiPower;
 
 use super::layout;
@@ -57,7 +57,7 @@ fn footprint(header: &bzimage::Header) -> u64 {
 pub fn boot(spec: &MachineSpec, kernel: &Kernel, ram: &[RamRange]) -> Result<Boot, Error> {
     let mut planner = Planner { spec, ram, segments: Vec::new() };
     planner.cmdline_and_acpi();
-    let vcpu = match &kernel.format {
+    let mut vcpu = match &kernel.format {
         Format::BzImage(header) => planner.bzimage(header)?,
         Format::Pvh(image) => planner.pvh(image)?,
         Format::Arm64(_) | Format::S390x(_) => {
@@ -65,6 +65,9 @@ pub fn boot(spec: &MachineSpec, kernel: &Kernel, ram: &[RamRange]) -> Result<Boo
         }
     };
     let segments = planner.finish()?;
+    if spec.cpus > cpuid::MAX_XAPIC_CPUS {
+        vcpu.sregs.iter_mut().for_each(enable_x2apic);
+    }
     Ok(Boot { segments, vcpu: VcpuState::X86_64(Box::new(vcpu)) })
 }
 

@@ -15,9 +15,6 @@ use crate::{
 /// The most vCPUs: ACPI's tables, with about 50 bytes a vCPU, must lie between 0xe_0000 and 1 MiB.
 const MAX_CPUS: u32 = 2048;
 
-/// The most vCPUs without x2APIC.
-const MAX_XAPIC_CPUS: u32 = cpuid::MAX_XAPIC_ID + 1;
-
 /// Plans a microvm machine.
 pub(crate) fn plan(spec: &MachineSpec, host: &HostCaps) -> Result<MachinePlan, Error> {
     let IsaCaps::X86_64(caps) = &host.isa else {
@@ -46,13 +43,14 @@ pub(crate) fn plan(spec: &MachineSpec, host: &HostCaps) -> Result<MachinePlan, E
 }
 
 fn check_cpus(spec: &MachineSpec, caps: &x86_64::HostCaps) -> Result<(), Error> {
-    let max = if caps.x2apic_ids { MAX_CPUS } else { MAX_XAPIC_CPUS };
+    let max = if caps.x2apic_ids { MAX_CPUS } else { cpuid::MAX_XAPIC_CPUS };
     if spec.cpus > max {
         return Err(Error::Cpus { cpus: spec.cpus, max });
     }
-    if spec.cpus > MAX_XAPIC_CPUS && spec.irqchip == IrqchipChoice::Kernel {
+    if spec.cpus > cpuid::MAX_XAPIC_CPUS && spec.irqchip == IrqchipChoice::Kernel {
         return Err(Error::Conflict(format!(
-            "--irqchip kernel takes at most {MAX_XAPIC_CPUS} vCPUs, as its IOAPIC reaches no more: use --irqchip split"
+            "--irqchip kernel takes at most {} vCPUs, as its IOAPIC reaches no more: use --irqchip split",
+            cpuid::MAX_XAPIC_CPUS
         )));
     }
     Ok(())

@@ -110,7 +110,7 @@ fn to_entry(leaf: &CpuidLeaf) -> kvm_cpuid_entry2 {
 
 /// Whether some vCPU has an APIC id that xAPIC and plain messages can't name.
 fn has_wide_ids(config: &VmConfig) -> bool {
-    config.cpus > cpuid::MAX_XAPIC_ID + 1
+    config.cpus > cpuid::MAX_XAPIC_CPUS
 }
 
 fn enable(vm: &sys::VmFd, cap: u32, arg: u64, what: &'static str) -> Result<()> {
@@ -256,6 +256,9 @@ pub fn init_vcpu(vcpu: &mut Vcpu) -> Result<()> {
     let cpuid =
         CpuId::from_entries(&entries).map_err(|_| Error::BadState("more CPUID leaves than KVM takes"))?;
     vcpu.fd.set_cpuid2(&cpuid).map_err(failed("set a vCPU's CPUID"))?;
+    if has_wide_ids(&vcpu.shared.config) {
+        state::enable_x2apic(&vcpu.fd)?;
+    }
     let mut msrs = state::get_msrs(&vcpu.fd, &[MSR_MISC_ENABLE])?;
     msrs.iter_mut().for_each(|msr| msr.value |= MISC_ENABLE_FAST_STRING);
     msrs.push(Msr { index: MSR_MTRR_DEF_TYPE, value: MTRR_ON_WRITE_BACK });

@@ -12,7 +12,7 @@ use super::sys::VcpuFd;
 use crate::kvm::{Error, Result, failed};
 use crate::x86_64::{
     DebugRegs, Events, ExceptionEvent, InterruptEvent, LAPIC_SIZE, MpState, Msr, NmiEvent, Regs, Segment,
-    SmiEvent, Sregs, TableRegister, VcpuState, Xcr,
+    SmiEvent, Sregs, TableRegister, VcpuState, Xcr, boot,
 };
 
 /// What of the VM and the vCPU the state's shape depends on.
@@ -46,6 +46,13 @@ pub fn save(fd: &VcpuFd, shape: Shape<'_>) -> Result<VcpuState> {
         // A host without a stable TSC has no frequency to tell.
         tsc_khz: fd.get_tsc_khz().ok().filter(|khz| *khz != 0),
     })
+}
+
+/// Puts a vCPU's LAPIC into x2APIC mode.
+pub fn enable_x2apic(fd: &VcpuFd) -> Result<()> {
+    let mut sregs = from_sregs(&fd.get_sregs().map_err(failed("read a vCPU's system registers"))?);
+    boot::enable_x2apic(&mut sregs);
+    fd.set_sregs(&to_sregs(&sregs)).map_err(failed("enable a vCPU's x2APIC"))
 }
 
 /// Sets the groups that are there, in the order in which they depend on each other: the TSC's frequency before its value; CR4,
