@@ -52,11 +52,14 @@ vm_start() {
 	) 2>"$RUN/$vm.shell" &
 }
 
-# vm_boot NAME KERNEL ARG...: vm_start of a Debian kernel with the lab's initrd; KERNEL is a path below /lab/kernels.
+# vm_boot NAME KERNEL ARG...: vm_start of a kernel with the lab's initrd; KERNEL is a path, below /lab/kernels if relative.
 # MORE_APPEND is added to the guest's command line.
 vm_boot() {
 	vm=$1
-	kernel=$KERNELS/$2
+	case $2 in
+	/*) kernel=$2 ;;
+	*) kernel=$KERNELS/$2 ;;
+	esac
 	shift 2
 	case " $* " in
 	*" --memory "*) ;;
