@@ -77,6 +77,7 @@ pub fn build(host: &Host, plan: &MachinePlan, parts: &Parts<'_>) -> Result<Machi
         cpu_model: plan.cpu_model.clone(),
         cpus: plan.cpus,
         address_limit: address_limit(plan),
+        huge_pages: parts.pages != Pages::Normal,
     };
     let mut vm = host.create_vm(config)?;
     let ram = memory::allocate(&plan.ram, parts.pages)?;

@@ -48,7 +48,7 @@ impl Pages {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The memfd can't be made.
-    #[error("can't get {bytes} bytes of shared memory for the guest's RAM{}", hint(*pages))]
+    #[error("--memory: can't get {bytes} bytes of shared memory for the guest's RAM{}", kind_hint(*pages))]
     Allocate {
         /// Size in bytes.
         bytes: u64,
@@ -56,6 +56,14 @@ pub enum Error {
         pages: Pages,
         /// What the system said.
         source: io::Error,
+    },
+    /// More than the host could ever give.
+    #[error("--memory {}M is more than this host has, {}M of RAM and swap", bytes >> 20, host >> 20)]
+    MoreThanHost {
+        /// Size in bytes.
+        bytes: u64,
+        /// What the host has, in bytes.
+        host: u64,
     },
     /// The size is no multiple of the page size.
     #[error(
@@ -73,26 +81,58 @@ pub enum Error {
     #[error("this host can't map {0} bytes")]
     TooLarge(u64),
     /// The memfd can't be mapped.
-    #[error("can't map the guest's RAM{}", hint(*.0))]
-    Map(Pages, #[source] MmapRegionError),
+    #[error("--memory: can't map {bytes} bytes for the guest's RAM{}", pool_hint(*pages, *bytes))]
+    Map {
+        /// Size in bytes, of all of RAM.
+        bytes: u64,
+        /// The pages asked for.
+        pages: Pages,
+        /// What the system said.
+        source: MmapRegionError,
+    },
     /// The plan's ranges don't make an address space.
     #[error("can't lay out the guest's RAM")]
     Layout(#[source] GuestRegionCollectionError),
 }
 
-const fn hint(pages: Pages) -> &'static str {
+fn kind_hint(pages: Pages) -> &'static str {
     match pages {
         Pages::Normal => "",
-        _ => " (are there enough huge pages of that size? see /sys/kernel/mm/hugepages)",
+        _ => " (this host may have no huge pages of that size: see /sys/kernel/mm/hugepages)",
     }
+}
+
+fn pool_hint(pages: Pages, bytes: u64) -> String {
+    let size = pages.size();
+    match pages {
+        Pages::Normal => String::new(),
+        _ => format!(
+            " ({} huge pages must be free: add what lacks to /sys/kernel/mm/hugepages/hugepages-{}kB/nr_hugepages)",
+            bytes / size,
+            size >> 10
+        ),
+    }
+}
+
+/// Refuses what no try is needed for.
+pub fn check(ranges: &[RamRange], pages: Pages) -> Result<(), Error> {
+    if let Some(range) = ranges.iter().find(|range| !range.size.is_multiple_of(pages.size())) {
+        return Err(Error::Unaligned { base: range.base, size: range.size, page: pages.size() });
+    }
+    // A shared file may have any size, and a guest that filled it would take the host down.
+    let bytes = ranges.iter().map(|range| range.size).sum();
+    let found = rustix::system::sysinfo();
+    let host = found.totalram.saturating_add(found.totalswap).saturating_mul(u64::from(found.mem_unit));
+    if pages == Pages::Normal && bytes > host {
+        return Err(Error::MoreThanHost { bytes, host });
+    }
+    Ok(())
 }
 
 /// Makes RAM for `ranges`, zeroed and shared, so that device processes can map it too.
 pub fn allocate(ranges: &[RamRange], pages: Pages) -> Result<GuestRam, Error> {
+    check(ranges, pages)?;
     let bytes = ranges.iter().map(|range| range.size).sum();
-    if let Some(range) = ranges.iter().find(|range| !range.size.is_multiple_of(pages.size())) {
-        return Err(Error::Unaligned { base: range.base, size: range.size, page: pages.size() });
-    }
     let allocate = |error: rustix::io::Errno| Error::Allocate { bytes, pages, source: error.into() };
     let memfd = memfd_create("triarch-ram", MemfdFlags::CLOEXEC | pages.flags()).map_err(allocate)?;
     ftruncate(&memfd, bytes).map_err(allocate)?;
@@ -103,7 +143,7 @@ pub fn allocate(ranges: &[RamRange], pages: Pages) -> Result<GuestRam, Error> {
         let size = usize::try_from(range.size).map_err(|_| Error::TooLarge(range.size))?;
         let mapping = ram::map(&FileOffset::from_arc(file.clone(), offset), size);
         let region = GuestRegionMmap::new(
-            mapping.map_err(|error| Error::Map(pages, error))?,
+            mapping.map_err(|source| Error::Map { bytes, pages, source })?,
             GuestAddress(range.base),
         );
         regions.push(region.ok_or(Error::TooLarge(range.size))?);
@@ -132,5 +172,21 @@ mod tests {
     fn a_range_that_huge_pages_do_not_fill_is_refused() {
         let ranges = [RamRange { base: 0, size: 3 << 20 }];
         assert!(matches!(allocate(&ranges, Pages::Huge2M), Err(Error::Unaligned { page: 0x20_0000, .. })));
+    }
+
+    #[test]
+    fn more_than_the_host_has_is_refused() {
+        let ranges = [RamRange { base: 0, size: 1 << 50 }];
+        let error = allocate(&ranges, Pages::Normal).unwrap_err().to_string();
+        assert!(error.starts_with("--memory 1073741824M is more than this host has"), "{error}");
+    }
+
+    /// Sizes of huge pages differ, and their pools are empty or hold less than this, so it can't be had, by one way or another.
+    #[test]
+    fn huge_pages_that_are_not_there_are_an_error_and_no_later_crash() {
+        let ranges = [RamRange { base: 0, size: 1 << 46 }];
+        let error = allocate(&ranges, Pages::Huge2M).unwrap_err().to_string();
+        assert!(error.starts_with("--memory: can't "), "{error}");
+        assert!(error.contains("huge pages"), "{error}");
     }
 }

@@ -380,7 +380,13 @@ impl Device for Bug {
 fn a_panic_of_a_vcpu_thread_is_told() {
     let Some((host, _alone)) = host() else { return };
     let irqchip = Irqchip::X86Split { pins: 24 };
-    let config = VmConfig { irqchip, cpu_model: cpu_model(&host, 1), cpus: 1, address_limit: 1 << 32 };
+    let config = VmConfig {
+        irqchip,
+        cpu_model: cpu_model(&host, 1),
+        cpus: 1,
+        address_limit: 1 << 32,
+        huge_pages: false,
+    };
     let mut vm = host.create_vm(config).unwrap();
     let ram = GuestRam::from_ranges(&[(GuestAddress(0), RAM)]).unwrap();
     ram.write_slice(&[0xe4, 0x80], GuestAddress(CODE)).unwrap(); // in al,0x80

@@ -203,7 +203,7 @@ fn config(host: &Host, cpus: u32) -> VmConfig {
         Irqchip::GicV2 { distributor: DISTRIBUTOR, cpu_interface: 0x0801_0000, irqs: 128 }
     };
     let cpu_model = CpuModel::Aarch64(caps.cpu);
-    VmConfig { irqchip, cpu_model, cpus, address_limit: RAM + RAM_SIZE as u64 }
+    VmConfig { irqchip, cpu_model, cpus, address_limit: RAM + RAM_SIZE as u64, huge_pages: false }
 }
 
 struct Machine {

@@ -75,6 +75,7 @@ impl Guest {
             cpu_model: CpuModel::S390x(model),
             cpus,
             address_limit: RAM as u64,
+            huge_pages: false,
         };
         let mut vm = host.create_vm(config).unwrap();
         let ram = allocate();

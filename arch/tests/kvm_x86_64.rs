@@ -53,7 +53,7 @@ fn x86_caps(caps: &HostCaps) -> &x86_64::HostCaps {
 fn config(host: &Host, irqchip: Irqchip, cpus: u32) -> VmConfig {
     let caps = host.caps().unwrap();
     let model = x86_64::CpuModel { cpuid: cpuid::model(&x86_caps(&caps).cpuid, cpus) };
-    VmConfig { irqchip, cpu_model: CpuModel::X86_64(model), cpus, address_limit: 1 << 32 }
+    VmConfig { irqchip, cpu_model: CpuModel::X86_64(model), cpus, address_limit: 1 << 32, huge_pages: false }
 }
 
 struct Guest {
@@ -66,7 +66,13 @@ impl Guest {
     fn new(host: &Host, irqchip: Irqchip, cpus: u32, code: &[u8]) -> Self {
         let caps = host.caps().unwrap();
         let model = x86_64::CpuModel { cpuid: cpuid::model(&x86_caps(&caps).cpuid, cpus) };
-        let config = VmConfig { irqchip, cpu_model: CpuModel::X86_64(model), cpus, address_limit: 1 << 32 };
+        let config = VmConfig {
+            irqchip,
+            cpu_model: CpuModel::X86_64(model),
+            cpus,
+            address_limit: 1 << 32,
+            huge_pages: false,
+        };
         let mut vm = host.create_vm(config).unwrap();
         let ram = GuestRam::from_ranges(&[(GuestAddress(0), RAM)]).unwrap();
         ram.write_slice(code, GuestAddress(CODE)).unwrap();

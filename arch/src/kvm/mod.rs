@@ -92,6 +92,8 @@ pub struct VmConfig {
     pub cpus: u32,
     /// One more than the highest guest-physical address that the machine uses.
     pub address_limit: u64,
+    /// Whether RAM is made of huge pages, which KVM on s390x must be told.
+    pub huge_pages: bool,
 }
 
 /// This host's KVM.

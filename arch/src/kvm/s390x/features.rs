@@ -54,7 +54,12 @@ const FEATURES: [(u32, &str, bool, &str); 21] = [
     (KVM_CAP_S390_RI, "KVM_CAP_S390_RI", false, "runtime instrumentation"),
     (KVM_CAP_S390_GS, "KVM_CAP_S390_GS", false, "guarded storage, which some garbage collectors use"),
     (KVM_CAP_S390_USER_STSI, "KVM_CAP_S390_USER_STSI", false, "a name and UUID of the VM for its guest"),
-    (KVM_CAP_S390_HPAGE_1M, "KVM_CAP_S390_HPAGE_1M", false, "guest memory of huge pages"),
+    (
+        KVM_CAP_S390_HPAGE_1M,
+        "KVM_CAP_S390_HPAGE_1M",
+        false,
+        "guest memory of huge pages; it takes KVM's module with hpage=1",
+    ),
 ];
 
 pub fn features(kvm: &Kvm) -> Vec<Feature> {

@@ -23,8 +23,9 @@ use super::{Error, Result, Vcpu, VmConfig, failed};
 use crate::hv::{CpuModel, Interrupt, IrqRoute, Irqchip, VcpuState};
 use crate::s390x::MpState;
 use bindings::{
-    KVM_CAP_S390_IRQCHIP, KVM_MP_STATE_OPERATING, KVM_MP_STATE_STOPPED, KVM_S390_INT_SERVICE,
-    kvm_create_device, kvm_device_type_KVM_DEV_TYPE_FLIC, kvm_enable_cap, kvm_mp_state, kvm_s390_interrupt,
+    KVM_CAP_S390_HPAGE_1M, KVM_CAP_S390_IRQCHIP, KVM_MP_STATE_OPERATING, KVM_MP_STATE_STOPPED,
+    KVM_S390_INT_SERVICE, kvm_create_device, kvm_device_type_KVM_DEV_TYPE_FLIC, kvm_enable_cap, kvm_mp_state,
+    kvm_s390_interrupt,
 };
 use cpus::Cpus;
 
@@ -56,6 +57,11 @@ pub fn create_vm(kvm: &sys::Kvm, config: &VmConfig) -> Result<sys::VmFd> {
     let vm = model::new_vm(kvm)?;
     model::set_cpu_model(&vm, model)?;
     model::set_memory_limit(&vm, config.address_limit)?;
+    if config.huge_pages {
+        let huge = kvm_enable_cap { cap: KVM_CAP_S390_HPAGE_1M, ..Default::default() };
+        vm.enable_cap(&huge)
+            .map_err(failed("use huge pages (KVM must have been loaded for it: modprobe kvm hpage=1)"))?;
+    }
     let irqchip = kvm_enable_cap { cap: KVM_CAP_S390_IRQCHIP, ..Default::default() };
     vm.enable_cap(&irqchip).map_err(failed("route interrupts in the kernel"))?;
     vm.create_irq_chip().map_err(failed("create the interrupt controllers"))?;
