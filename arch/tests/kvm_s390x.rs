@@ -5,17 +5,19 @@
 #![cfg(target_arch = "s390x")]
 #![allow(clippy::unwrap_used, reason = "a test that fails is what it is for")]
 
+mod common;
+
 use std::fs::File;
 use std::os::fd::FromRawFd;
-use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use common::{host, run};
 use triarch_arch::hv::{
     CpuModel, Exit, HostCaps, Interrupt, IrqRoute, Irqchip, IsaCaps, SystemEvent, VcpuState,
 };
-use triarch_arch::kvm::{DEVICE, Error, Host, Vcpu, Vm, VmConfig, install_kick_handler};
+use triarch_arch::kvm::{Error, Host, Vcpu, Vm, VmConfig, install_kick_handler};
 use triarch_arch::s390x::{self, Answer, Call, MpState, Psw, Timers};
 use triarch_arch::{GuestRam, ram};
 use vm_memory::{Bytes, FileOffset, GuestAddress, GuestRegionMmap};
@@ -32,20 +34,6 @@ const MASK: u64 = 0x0000_0001_8000_0000;
 const RESTART_NEW: u64 = 0x1a0;
 const EXTERNAL_NEW: u64 = 0x1b0;
 const PROGRAM_NEW: u64 = 0x1d0;
-
-/// The host's KVM, or `None` where tests can go without.
-fn host() -> Option<Host> {
-    match Host::open(Path::new(DEVICE)) {
-        Ok(host) => Some(host),
-        Err(error) => {
-            let off = std::env::var("TRIARCH_KVM_TESTS").is_ok_and(|v| v == "off");
-            let ci = std::env::var("CI").is_ok_and(|v| v == "true");
-            assert!(off || !ci, "no KVM, though CI=true and TRIARCH_KVM_TESTS is not off: {error}");
-            eprintln!("SKIPPED: no KVM: {error}");
-            None
-        }
-    }
-}
 
 fn s390x_caps(caps: &HostCaps) -> &s390x::HostCaps {
     let IsaCaps::S390x(caps) = &caps.isa else { panic!("an s390x host") };
@@ -123,32 +111,9 @@ fn restore(vcpu: &mut Vcpu, state: s390x::VcpuState) {
     vcpu.restore(&VcpuState::S390x(Box::new(state))).unwrap();
 }
 
-/// Runs until the vCPU has something to say.
-macro_rules! run {
-    ($vcpu:expr) => {
-        loop {
-            match $vcpu.run().unwrap() {
-                Exit::Resume => {}
-                exit => break exit,
-            }
-        }
-    };
-}
-
-/// Runs `vcpu` on a thread of its own until it is kicked out, `after` it has started. It must not exit otherwise.
-fn run_until_kicked(mut vcpu: Vcpu, after: Duration) -> Vcpu {
-    install_kick_handler().unwrap();
-    let (send, receive) = mpsc::channel();
-    let thread = thread::spawn(move || {
-        send.send(vcpu.bind_thread()).unwrap();
-        let exit = run!(vcpu);
-        assert!(matches!(exit, Exit::Interrupted), "{exit:?}");
-        vcpu
-    });
-    let kicker = receive.recv().unwrap();
-    thread::sleep(after);
-    kicker.kick();
-    thread.join().unwrap()
+/// Runs until the state is as `enough` says.
+fn run_until(vcpu: Vcpu, enough: impl Fn(&s390x::VcpuState) -> bool) -> Vcpu {
+    common::run_until(vcpu, |state| matches!(state, VcpuState::S390x(state) if enough(state)))
 }
 
 /// `llilf %r2,0x00120001; lghi %r4,0x4000; servc %r2,%r4`: 14 bytes.
@@ -326,10 +291,10 @@ fn a_running_guest_goes_on_in_a_second_vm() {
     assert_eq!(save(&mut first.vcpus[0]), state, "before it ever ran");
 
     let vcpu = first.vcpus.remove(0);
-    let mut vcpu = run_until_kicked(vcpu, Duration::from_millis(200));
+    let rounds = |state: &s390x::VcpuState| state.gprs.unwrap()[2];
+    let mut vcpu = run_until(vcpu, |state| rounds(state) > 10);
     let paused = save(&mut vcpu);
-    let count = paused.gprs.unwrap()[2];
-    assert!(count > 10, "only {count} rounds");
+    let count = rounds(&paused);
     let moved = s390x::VcpuState {
         psw: paused.psw,
         gprs: paused.gprs,
@@ -350,13 +315,15 @@ fn a_running_guest_goes_on_in_a_second_vm() {
     let mut vcpu = second.vcpus.remove(0);
     restore(&mut vcpu, paused.clone());
     assert_eq!(timeless(save(&mut vcpu)), timeless(paused));
-    let mut vcpu = run_until_kicked(vcpu, Duration::from_millis(200));
-    let later = save(&mut vcpu).gprs.unwrap()[2];
+    let mut vcpu = run_until(vcpu, |state| rounds(state) > count);
+    let later = rounds(&save(&mut vcpu));
     // The guest's real address 0x600 is in its prefix area.
     let stored = second.read_u64(0x6600);
-    assert!(later > count, "{later} is not beyond {count}");
     assert!(later - stored <= 1, "{later} but {stored} in memory");
 }
+
+/// Where the guest of [`waiter`] waits.
+const WAITING: u64 = 0x3333;
 
 /// A guest that waits for a service signal, and makes a service call when it comes.
 ///
@@ -365,11 +332,11 @@ fn waiter(host: &Host) -> Guest {
     let mut guest = Guest::new(host, 1, &[0xeb, 0, 0x06, 0x08, 0, 0x2f, 0xb2, 0xb2, 0x06, 0x10]).boot();
     // Control register 0: the service signal's subclass.
     guest.ram.write_slice(&0x200u64.to_be_bytes(), GuestAddress(0x608)).unwrap();
-    guest.write_psw(0x610, Psw { mask: MASK | Psw::WAIT | Psw::EXTERNAL, addr: 0x3333 });
+    guest.write_psw(0x610, Psw { mask: MASK | Psw::WAIT | Psw::EXTERNAL, addr: WAITING });
     guest.write_psw(EXTERNAL_NEW, at(CODE_1));
     guest.ram.write_slice(&SERVC, GuestAddress(CODE_1)).unwrap();
     let vcpu = guest.vcpus.remove(0);
-    guest.vcpus.push(run_until_kicked(vcpu, Duration::from_millis(100)));
+    guest.vcpus.push(run_until(vcpu, |state| state.psw.unwrap().addr == WAITING));
     guest
 }
 
@@ -378,7 +345,7 @@ fn a_waiting_vcpu_can_be_moved_and_wakes_by_a_service_signal() {
     let Some(host) = host() else { return };
     let mut first = waiter(&host);
     let state = save(&mut first.vcpus[0]);
-    assert_eq!(state.psw.unwrap().addr, 0x3333);
+    assert_eq!(state.psw.unwrap().addr, WAITING);
     assert_eq!(state.crs.unwrap()[0], 0x200);
     let mut memory = vec![0; RAM];
     first.ram.read_slice(&mut memory, GuestAddress(0)).unwrap();
@@ -424,7 +391,7 @@ fn pending_interruptions_are_part_of_the_state() {
 }
 
 /// vCPU 0 resets vCPU 1, has it restart, waits until it has stopped, and makes a service call.
-const BOSS: [u8; 42] = [
+const BOSS: [u8; 50] = [
     0xa7, 0x39, 0x00, 0x01, // lghi %r3,1
     0xae, 0x03, 0x00, 0x0b, // sigp %r0,%r3,0x0b: initial CPU reset
     0xa7, 0x24, 0xff, 0xfe, // brc 2,back: busy
@@ -432,6 +399,8 @@ const BOSS: [u8; 42] = [
     0xa7, 0x24, 0xff, 0xfe, // brc 2,back
     0x95, 0x01, 0x07, 0x07, // cli 0x707,1
     0xa7, 0x74, 0xff, 0xfe, // jne back
+    0xae, 0x03, 0x00, 0x01, // sigp %r0,%r3,1: sense
+    0xa7, 0xa4, 0xff, 0xfe, // brc 10,back: not stopped, or busy
     0xc0, 0x2f, 0x00, 0x12, 0x00, 0x01, 0xa7, 0x49, 0x40, 0x00, 0xb2, 0x20, 0x00, 0x24, // as SERVC
 ];
 /// vCPU 1 says that it is there, and stops itself: `mvi 0x707,1; lghi %r3,1; sigp %r0,%r3,5`.
@@ -466,8 +435,7 @@ fn vcpus_reset_and_restart_each_other() {
             restore(boss, s390x::VcpuState { psw: Some(at(CODE)), ..Default::default() });
         }
     }
-    // When it has stopped too, no vCPU operates any more. The worker may still be about to stop: then it is the last.
-    thread::sleep(Duration::from_millis(100));
+    // When it has stopped too, no vCPU operates any more.
     let exit = run!(boss);
     assert!(matches!(exit, Exit::System(SystemEvent::PowerOff)), "{exit:?}");
     kicker.kick();

@@ -5,16 +5,19 @@
 #![cfg(target_arch = "x86_64")]
 #![allow(clippy::unwrap_used, reason = "a test that fails is what it is for")]
 
+mod common;
+
 use std::path::Path;
-use std::sync::{OnceLock, mpsc};
+use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use common::{run, run_until_kicked};
 use triarch_arch::GuestRam;
 use triarch_arch::hv::{
     CpuModel, Exit, HostCaps, Interrupt, IrqRoute, Irqchip, IsaCaps, SystemEvent, VcpuState,
 };
-use triarch_arch::kvm::{DEVICE, Error, Host, Interrupts, Vcpu, Vm, VmConfig, install_kick_handler};
+use triarch_arch::kvm::{Error, Host, Interrupts, Vcpu, Vm, VmConfig};
 use triarch_arch::x86_64::{self, MpState, Msr, XSTATE_BV, cpuid};
 use vm_memory::{Bytes, GuestAddress};
 
@@ -25,24 +28,13 @@ const MMIO: u64 = 0x9000;
 const SPLIT: Irqchip = Irqchip::X86Split { pins: 24 };
 const KERNEL: Irqchip = Irqchip::X86Kernel { pit: false };
 
-/// The host's KVM, or `None` where tests can go without.
 fn host() -> Option<Host> {
-    match Host::open(Path::new(DEVICE)) {
-        Ok(host) => {
-            // KVM patches the scheduler when the first VM comes and when the last one goes. QEMU, emulating a host in the lab, has a
-            // race there; so one stays for as long as the tests run.
-            static STAYS: OnceLock<Vm> = OnceLock::new();
-            STAYS.get_or_init(|| host.create_vm(config(&host, SPLIT, 1)).unwrap());
-            Some(host)
-        }
-        Err(error) => {
-            let off = std::env::var("TRIARCH_KVM_TESTS").is_ok_and(|v| v == "off");
-            let ci = std::env::var("CI").is_ok_and(|v| v == "true");
-            assert!(off || !ci, "no KVM, though CI=true and TRIARCH_KVM_TESTS is not off: {error}");
-            eprintln!("SKIPPED: no KVM: {error}");
-            None
-        }
-    }
+    let host = common::host()?;
+    // KVM patches the scheduler when the first VM comes and when the last one goes. QEMU, emulating a host in the lab, has a
+    // race there; so one stays for as long as the tests run.
+    static STAYS: OnceLock<Vm> = OnceLock::new();
+    STAYS.get_or_init(|| host.create_vm(config(&host, SPLIT, 1)).unwrap());
+    Some(host)
 }
 
 fn x86_caps(caps: &HostCaps) -> &x86_64::HostCaps {
@@ -64,16 +56,7 @@ struct Guest {
 
 impl Guest {
     fn new(host: &Host, irqchip: Irqchip, cpus: u32, code: &[u8]) -> Self {
-        let caps = host.caps().unwrap();
-        let model = x86_64::CpuModel { cpuid: cpuid::model(&x86_caps(&caps).cpuid, cpus) };
-        let config = VmConfig {
-            irqchip,
-            cpu_model: CpuModel::X86_64(model),
-            cpus,
-            address_limit: 1 << 32,
-            huge_pages: false,
-        };
-        let mut vm = host.create_vm(config).unwrap();
+        let mut vm = host.create_vm(config(host, irqchip, cpus)).unwrap();
         let ram = GuestRam::from_ranges(&[(GuestAddress(0), RAM)]).unwrap();
         ram.write_slice(code, GuestAddress(CODE)).unwrap();
         vm.set_ram(&ram).unwrap();
@@ -101,49 +84,12 @@ fn save(vcpu: &mut Vcpu) -> x86_64::VcpuState {
     }
 }
 
-/// Runs until the vCPU has something to say.
-macro_rules! run {
-    ($vcpu:expr) => {
-        loop {
-            match $vcpu.run().unwrap() {
-                Exit::Resume => {}
-                exit => break exit,
-            }
-        }
-    };
-}
-
-/// Runs `vcpu` on a thread of its own until it is kicked out, `after` it has started. It must not exit otherwise.
-fn run_until_kicked(mut vcpu: Vcpu, after: Duration) -> Vcpu {
-    install_kick_handler().unwrap();
-    let (send, receive) = mpsc::channel();
-    let thread = thread::spawn(move || {
-        send.send(vcpu.bind_thread()).unwrap();
-        let exit = run!(vcpu);
-        assert!(matches!(exit, Exit::Interrupted), "{exit:?}");
-        vcpu
-    });
-    let kicker = receive.recv().unwrap();
-    thread::sleep(after);
-    kicker.kick();
-    thread.join().unwrap()
-}
-
-/// Runs `vcpu` in short pieces until its state is as `enough` says: how soon a thread gets to run the guest is the host's affair.
-fn run_until(mut vcpu: Vcpu, enough: impl Fn(&x86_64::VcpuState) -> bool) -> (Vcpu, x86_64::VcpuState) {
-    let started = Instant::now();
-    loop {
-        vcpu = run_until_kicked(vcpu, Duration::from_millis(20));
-        let state = save(&mut vcpu);
-        if enough(&state) {
-            return (vcpu, state);
-        }
-        assert!(
-            started.elapsed() < Duration::from_secs(30),
-            "the guest does not get there: {:?}",
-            state.regs
-        );
-    }
+/// Runs until the state is as `enough` says.
+fn run_until(vcpu: Vcpu, enough: impl Fn(&x86_64::VcpuState) -> bool) -> (Vcpu, x86_64::VcpuState) {
+    let mut vcpu =
+        common::run_until(vcpu, |state| matches!(state, VcpuState::X86_64(state) if enough(state)));
+    let state = save(&mut vcpu);
+    (vcpu, state)
 }
 
 #[test]

@@ -7,7 +7,7 @@ use triarch_arch::Isa;
 use triarch_arch::hv::HostCaps;
 use triarch_arch::image::{Format, Kernel, Packing};
 use triarch_arch::s390x::image::Header;
-use triarch_boards::{Board, Error, IrqchipChoice, MachineSpec, Segment, Source, plan};
+use triarch_boards::{Board, Error, MachineSpec, Segment, Source, plan};
 
 use common::golden;
 
@@ -19,17 +19,8 @@ fn kernel(len: u64, cmdline_size: u64) -> Option<Kernel> {
 }
 
 fn spec() -> MachineSpec {
-    MachineSpec {
-        board: Board::Ccw,
-        cpus: 2,
-        memory: 256 << 20,
-        kernel: kernel(KERNEL, 4096),
-        initrd: Some(0x20_0001),
-        cmdline: "console=ttysclp0".to_owned(),
-        irqchip: IrqchipChoice::Split,
-        pit: false,
-        seed: [7; 40],
-    }
+    let spec = common::spec(Board::Ccw);
+    MachineSpec { cpus: 2, kernel: kernel(KERNEL, 4096), initrd: Some(0x20_0001), ..spec }
 }
 
 fn host() -> HostCaps {

@@ -3,7 +3,7 @@
 //! Golden files: `TRIARCH_BLESS=1 cargo test -p triarch-boards --test microvm` writes them anew.
 #![allow(clippy::unwrap_used, reason = "a test that fails is what it is for")]
 
-use std::path::Path;
+mod common;
 
 use triarch_arch::Isa;
 use triarch_arch::hv::{HostCaps, Irqchip, IsaCaps, VcpuState};
@@ -16,17 +16,7 @@ use triarch_boards::{
 const MIB: u64 = 1 << 20;
 
 fn spec() -> MachineSpec {
-    MachineSpec {
-        board: Board::Microvm,
-        cpus: 1,
-        memory: 256 * MIB,
-        kernel: None,
-        initrd: None,
-        cmdline: "console=ttyS0".to_owned(),
-        irqchip: IrqchipChoice::Split,
-        pit: false,
-        seed: [7; 40],
-    }
+    common::spec(Board::Microvm)
 }
 
 fn kernel(format: Format) -> Option<Kernel> {
@@ -87,13 +77,7 @@ fn with_caps(
 }
 
 fn golden(name: &str, spec: &MachineSpec) {
-    let made = serde_json::to_string_pretty(&typical(spec).unwrap()).unwrap() + "\n";
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/microvm-{name}.json"));
-    if std::env::var_os("TRIARCH_BLESS").is_some() {
-        std::fs::write(&path, &made).unwrap();
-    }
-    let want = std::fs::read_to_string(&path).unwrap();
-    assert!(made == want, "the plan differs from {}:\n{made}", path.display());
+    common::golden(&format!("microvm-{name}"), &typical(spec).unwrap());
 }
 
 #[test]

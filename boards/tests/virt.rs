@@ -8,23 +8,14 @@ use triarch_arch::aarch64::HostCaps as ArmCaps;
 use triarch_arch::aarch64::image::{Header, PageSize};
 use triarch_arch::hv::{HostCaps, IsaCaps};
 use triarch_arch::image::{Format, Kernel, Packing};
-use triarch_boards::{Board, Error, IrqchipChoice, MachineSpec, plan};
+use triarch_boards::{Board, Error, MachineSpec, plan};
 
 use common::golden;
 
 fn spec() -> MachineSpec {
     let header = Header { text_offset: 0, image_size: 0x24f_0000, page_size: PageSize::Size4K };
-    MachineSpec {
-        board: Board::Virt,
-        cpus: 2,
-        memory: 256 << 20,
-        kernel: Some(Kernel { packing: Packing::Plain, format: Format::Arm64(header), len: 0x23e_a7c0 }),
-        initrd: Some(0x20_0001),
-        cmdline: "console=ttyAMA0".to_owned(),
-        irqchip: IrqchipChoice::Split,
-        pit: false,
-        seed: [7; 40],
-    }
+    let kernel = Some(Kernel { packing: Packing::Plain, format: Format::Arm64(header), len: 0x23e_a7c0 });
+    MachineSpec { cpus: 2, kernel, initrd: Some(0x20_0001), ..common::spec(Board::Virt) }
 }
 
 fn host() -> HostCaps {

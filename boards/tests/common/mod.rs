@@ -2,7 +2,22 @@
 
 use std::path::Path;
 
-use triarch_boards::MachinePlan;
+use triarch_boards::{Board, IrqchipChoice, MachinePlan, MachineSpec};
+
+/// A small machine without a kernel, with entropy that is known.
+pub fn spec(board: Board) -> MachineSpec {
+    MachineSpec {
+        board,
+        cpus: 1,
+        memory: 256 << 20,
+        kernel: None,
+        initrd: None,
+        cmdline: board.default_cmdline().to_owned(),
+        irqchip: IrqchipChoice::Split,
+        pit: false,
+        seed: [7; 40],
+    }
+}
 
 /// Compares a plan, as JSON, with `tests/golden/NAME.json`. `TRIARCH_BLESS=1 cargo test -p triarch-boards` writes the files anew.
 pub fn golden(name: &str, plan: &MachinePlan) {
