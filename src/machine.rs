@@ -5,15 +5,16 @@ use std::os::fd::BorrowedFd;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
 
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use triarch_arch::GuestRam;
 use triarch_arch::hv::{SystemEvent, VcpuState};
 use triarch_arch::kvm::{self, Vm};
 use triarch_devices::Input;
 
-use crate::console::{Console, OutputControl, Received};
+use crate::console::{self, Console, OutputControl, Received};
 use crate::vcpu::{Gone, Report, VcpuThread};
 use crate::wake::Wake;
 
@@ -52,12 +53,18 @@ pub enum Error {
     /// Signals can't be caught.
     #[error("can't catch signals")]
     Signals(#[source] io::Error),
+    /// The terminal can't be had again.
+    #[error(transparent)]
+    Console(#[from] console::Error),
 }
 
 /// The signals that end a run in good order.
 const ENDING: [Signal; 3] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
 
-/// Signals that end a run, as something to poll.
+/// The signals of a shell's job control: the terminal is not ours while we are stopped.
+const JOB_CONTROL: [Signal; 2] = [Signal::SIGTSTP, Signal::SIGCONT];
+
+/// Signals that end or stop a run, as something to poll.
 #[derive(Debug)]
 pub struct Signals(SignalFd);
 
@@ -65,17 +72,17 @@ impl Signals {
     /// Catches them from now on. Called before any other thread starts: they are blocked in the calling thread and those that
     /// it starts, and a thread that does not block them would take them first.
     pub fn catch() -> Result<Self, Error> {
-        let signals = SigSet::from_iter(ENDING);
+        let signals = SigSet::from_iter(ENDING.into_iter().chain(JOB_CONTROL));
         let fd = signals
             .thread_block()
             .and_then(|()| SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK));
         fd.map(Signals).map_err(|errno| Error::Signals(errno.into()))
     }
 
-    /// Takes one that has come, if one has: its number.
-    fn take(&self) -> Result<Option<i32>, Error> {
+    /// Takes one that has come, if one has.
+    fn take(&self) -> Result<Option<Signal>, Error> {
         let taken = self.0.read_signal().map_err(|errno| Error::Signals(errno.into()))?;
-        Ok(taken.and_then(|info| info.ssi_signo.try_into().ok()))
+        Ok(taken.and_then(|info| Signal::try_from(i32::try_from(info.ssi_signo).ok()?).ok()))
     }
 }
 
@@ -119,7 +126,11 @@ impl Machine {
             if ready.signal
                 && let Some(signal) = signals.take()?
             {
-                return Ok(Outcome::Signal(signal));
+                match signal {
+                    Signal::SIGTSTP => stop(console)?,
+                    Signal::SIGCONT => console.resume()?,
+                    _ => return Ok(Outcome::Signal(signal as i32)),
+                }
             }
             if ready.wake {
                 self.wake.clear();
@@ -186,6 +197,12 @@ impl Drop for Machine {
         self.vcpus.clear();
         self.output.set_hurry(false);
     }
+}
+
+/// Stops the process, as SIGTSTP does by default, without the user's terminal. SIGCONT lets it go on.
+fn stop(console: &Console) -> Result<(), Error> {
+    console.suspend();
+    kill(Pid::this(), Signal::SIGSTOP).map_err(|errno| Error::Signals(errno.into()))
 }
 
 /// What [`wait`] found.

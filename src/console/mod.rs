@@ -105,7 +105,7 @@ pub struct Console {
     input: Input,
     pending: Pending,
     /// Restores the terminal when the console goes.
-    _raw: Option<RawMode>,
+    raw: Option<RawMode>,
 }
 
 #[derive(Debug)]
@@ -143,15 +143,15 @@ impl Console {
     }
 
     fn new(output: Output, input: Input) -> Self {
-        Console { output: Arc::new(output), input, pending: Pending::default(), _raw: None }
+        Console { output: Arc::new(output), input, pending: Pending::default(), raw: None }
     }
 
     fn stdio() -> Result<Self, Error> {
-        let raw = RawMode::enter().map_err(Error::Terminal)?;
+        let raw = RawMode::enter(rustix::stdio::stdin()).map_err(Error::Terminal)?;
         let stdout = io::stdout().as_fd().try_clone_to_owned().map_err(Error::Terminal)?;
         let escape = raw.is_some().then(Escape::default);
         let mut console = Self::new(Output::patient(stdout), Input::Stdin(escape));
-        console._raw = raw;
+        console.raw = raw;
         Ok(console)
     }
 
@@ -183,6 +183,18 @@ impl Console {
         listener.set_nonblocking(true)?;
         let input = Input::Socket { listener, client: None, path: path.to_owned() };
         Ok(Self::new(Output::impatient(None), input))
+    }
+
+    /// Gives the user's terminal back, if the console has it, as the process is about to be stopped.
+    pub fn suspend(&self) {
+        if let Some(raw) = &self.raw {
+            raw.suspend();
+        }
+    }
+
+    /// Takes the user's terminal again.
+    pub fn resume(&self) -> Result<(), Error> {
+        self.raw.as_ref().map_or(Ok(()), RawMode::resume).map_err(Error::Terminal)
     }
 
     /// A sink for the guest's device.

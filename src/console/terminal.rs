@@ -1,35 +1,48 @@
 //! The user's terminal: raw mode, and the keys that are for us and not for the guest.
 
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 
 use rustix::termios::{OptionalActions, OutputModes, Termios, isatty, tcgetattr, tcsetattr};
 
 use crate::tell::tell;
 
-/// The settings to go back to, for every way out of the process; `None` when the terminal is as it was.
-static SAVED: Mutex<Option<Termios>> = Mutex::new(None);
+/// The terminal and the settings to go back to, for every way out of the process; `None` when it is as it was.
+static SAVED: Mutex<Option<(OwnedFd, Termios)>> = Mutex::new(None);
 
-/// Raw mode of standard input's terminal, while this lives.
+/// Raw mode of a terminal, while this lives.
 #[derive(Debug)]
-pub(super) struct RawMode(());
+pub(super) struct RawMode(OwnedFd);
 
 impl RawMode {
-    /// Enters raw mode. `None` when standard input is no terminal.
-    pub(super) fn enter() -> io::Result<Option<Self>> {
-        let stdin = rustix::stdio::stdin();
-        if !isatty(stdin) {
+    /// Enters raw mode. `None` when this is no terminal.
+    pub(super) fn enter(terminal: BorrowedFd<'_>) -> io::Result<Option<Self>> {
+        if !isatty(terminal) {
             return Ok(None);
         }
-        let saved = tcgetattr(stdin)?;
-        let mut raw = saved.clone();
+        let mode = RawMode(terminal.try_clone_to_owned()?);
+        mode.resume()?;
+        Ok(Some(mode))
+    }
+
+    /// Gives the terminal back until [`RawMode::resume`].
+    pub(super) fn suspend(&self) {
+        restore_terminal();
+    }
+
+    /// Makes it raw again, whatever was done to it meanwhile.
+    pub(super) fn resume(&self) -> io::Result<()> {
+        let mut saved = SAVED.lock().unwrap_or_else(PoisonError::into_inner);
+        let (_, before) = match saved.take() {
+            Some(known) => saved.insert(known),
+            None => saved.insert((self.0.try_clone()?, tcgetattr(&self.0)?)),
+        };
+        let mut raw = before.clone();
         raw.make_raw();
         // Messages of our own keep their line ends.
         raw.output_modes |= OutputModes::OPOST;
-        *SAVED.lock().unwrap_or_else(PoisonError::into_inner) = Some(saved);
-        tcsetattr(stdin, OptionalActions::Now, &raw)?;
-        Ok(Some(RawMode(())))
+        Ok(tcsetattr(&self.0, OptionalActions::Now, &raw)?)
     }
 }
 
@@ -42,8 +55,8 @@ impl Drop for RawMode {
 /// Puts the terminal back as it was before [`RawMode::enter`]. Safe to call at any time, twice, and from a panic hook.
 pub fn restore_terminal() {
     let saved = SAVED.lock().unwrap_or_else(PoisonError::into_inner).take();
-    if let Some(saved) = saved
-        && let Err(error) = tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, &saved)
+    if let Some((terminal, before)) = saved
+        && let Err(error) = tcsetattr(terminal, OptionalActions::Now, &before)
     {
         tell(format_args!("can't restore the terminal: {error}"));
     }
@@ -94,7 +107,37 @@ impl Escape {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd;
+
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    use rustix::termios::LocalModes;
+
     use super::*;
+
+    #[test]
+    fn the_terminal_is_raw_only_while_it_is_ours() {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let name = ptsname(&master, Vec::new()).unwrap();
+        let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY;
+        let slave = rustix::fs::open(name, flags, rustix::fs::Mode::empty()).unwrap();
+        let cooked =
+            || tcgetattr(&slave).unwrap().local_modes.contains(LocalModes::ICANON | LocalModes::ECHO);
+
+        assert!(cooked());
+        let mode = RawMode::enter(slave.as_fd()).unwrap().unwrap();
+        assert!(!cooked());
+        mode.suspend();
+        assert!(cooked());
+        mode.resume().unwrap();
+        assert!(!cooked());
+        // A shell that took the terminal unasked may have left it as it likes it.
+        mode.resume().unwrap();
+        drop(mode);
+        assert!(cooked());
+        assert!(RawMode::enter(tempfile::tempfile().unwrap().as_fd()).unwrap().is_none());
+    }
 
     #[test]
     fn the_prefix_works_across_reads() {
