@@ -238,6 +238,9 @@ impl MachineSpec {
         if self.cpus == 0 || self.cpus > host.max_vcpus {
             return Err(Error::Cpus { cpus: self.cpus, max: host.max_vcpus });
         }
+        if self.pit && wanted != Isa::X86_64 {
+            return Err(Error::Conflict(format!("--pit is for x86_64 only: board {board} has no i8254")));
+        }
         if self.cmdline.contains('\0') {
             return Err(Error::CmdlineNul);
         }

@@ -53,9 +53,7 @@ pub(super) fn check(args: &CheckArgs, out: &mut dyn io::Write) -> anyhow::Result
 }
 
 fn look(args: &CheckArgs) -> Report {
-    // Without /proc nothing can be told of the CPU; KVM itself is asked anyway.
-    let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let virtualization = triarch_arch::host::virtualization(&cpuinfo);
+    let virtualization = virtualization();
     let mut report = Report {
         isa: Isa::HOST,
         virtualization,
@@ -82,7 +80,17 @@ fn look(args: &CheckArgs) -> Report {
     report
 }
 
+/// The CPU's virtualization extension. Without /proc nothing can be told of it; KVM itself is asked anyway.
+fn virtualization() -> Option<&'static str> {
+    let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    triarch_arch::host::virtualization(&cpuinfo)
+}
+
 /// Why KVM can't be opened, in plain words, with the way out.
+pub(super) fn why_no_kvm(error: &kvm::Error) -> String {
+    explain(error, virtualization())
+}
+
 fn explain(error: &kvm::Error, virtualization: Option<&'static str>) -> String {
     let kvm::Error::Open { path, source } = error else { return error.to_string() };
     let what = match (Isa::HOST, virtualization) {
@@ -99,7 +107,7 @@ fn explain(error: &kvm::Error, virtualization: Option<&'static str>) -> String {
         io::ErrorKind::NotFound => format!("there is no {}: {what}", path.display()),
         io::ErrorKind::PermissionDenied => {
             format!(
-                "{} may not be opened: add your user to the group that owns it, mostly kvm",
+                "{} may not be opened: add your user to the group that owns it, mostly kvm, and log in again",
                 path.display()
             )
         }
@@ -138,4 +146,22 @@ fn text(report: &Report) -> anyhow::Result<String> {
     };
     writeln!(out, "verdict   {verdict}")?;
     Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_has_its_way_out() {
+        let told = |kind: io::ErrorKind| {
+            explain(&kvm::Error::Open { path: "/dev/kvm".into(), source: kind.into() }, None)
+        };
+        assert_eq!(
+            told(io::ErrorKind::PermissionDenied),
+            "/dev/kvm may not be opened: add your user to the group that owns it, mostly kvm, and log in again"
+        );
+        assert!(told(io::ErrorKind::NotFound).starts_with("there is no /dev/kvm: "));
+        assert!(told(io::ErrorKind::ResourceBusy).starts_with("/dev/kvm can't be opened: "));
+    }
 }

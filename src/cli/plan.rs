@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::io;
 
+use anyhow::bail;
 use clap::Args;
 use serde_json::Value;
 use triarch_arch::Isa;
@@ -29,6 +30,11 @@ pub(super) struct PlanArgs {
 /// Prints a plan, for a typical host of the ISA.
 pub(super) fn plan(args: &PlanArgs, out: &mut dyn io::Write) -> anyhow::Result<u8> {
     let files = args.machine.open_files()?;
+    if let (Some(isa), Some(board)) = (args.isa, args.machine.board)
+        && isa != board.isa()
+    {
+        bail!("--board {board} is {}, but --isa is {isa}", board.isa());
+    }
     let isa = args
         .isa
         .or(args.machine.board.map(|board| board.isa()))

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::{Args, ValueEnum};
 use rustix::rand::GetRandomFlags;
 use serde::Serialize;
@@ -13,10 +13,12 @@ use triarch_arch::hv::HostCaps;
 use triarch_arch::kvm::{self, Host, install_kick_handler};
 use triarch_boards::{MachinePlan, MachineSpec};
 
+use super::check;
 use super::machine_args::MachineArgs;
 use crate::builder::{self, Parts};
 use crate::console::{Console, SerialSpec};
 use crate::machine::{Outcome, Signals};
+use crate::memory;
 use crate::stats::{ExitCounts, Stats};
 use crate::tell::tell;
 
@@ -35,7 +37,7 @@ Keys on a terminal: Ctrl-A X quits, Ctrl-A Ctrl-A sends Ctrl-A, Ctrl-A C is rese
 
 /// Arguments of `run`.
 #[derive(Debug, Args)]
-#[command(after_help = EXIT_STATUS)]
+#[command(after_help = EXIT_STATUS, mut_arg("kernel", |kernel| kernel.required(true)))]
 pub(super) struct RunArgs {
     #[command(flatten)]
     machine: MachineArgs,
@@ -65,15 +67,15 @@ enum OnReset {
 
 /// Boots a guest and stays until it ends.
 pub(super) fn run(args: &RunArgs) -> anyhow::Result<u8> {
-    if args.machine.kernel.is_none() {
-        bail!("--kernel FILE is needed: there is nothing else to boot from");
-    }
     let files = args.machine.open_files()?;
     let spec = args.machine.spec(Isa::HOST, &files);
-    let host = Host::open(&args.kvm).with_context(|| hint(&args.kvm))?;
+    let host = Host::open(&args.kvm)
+        .map_err(|error| anyhow!("{} (`triarch check` tells more)", check::why_no_kvm(&error)))?;
     let caps = host.caps()?;
     // What can be refused is refused before a terminal or a file is touched.
     let mut plan = plan_anew(&spec, &caps)?;
+    memory::check(&plan.ram, args.machine.pages())?;
+    let stats_file = args.stats.as_deref().map(create_stats).transpose()?;
 
     let signals = Signals::catch()?;
     install_kick_handler().context("can't install a signal handler")?;
@@ -91,8 +93,8 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<u8> {
         plan = plan_anew(&spec, &caps)?;
     };
     drop(console);
-    if let Some(path) = &args.stats {
-        write_stats(path, &stats).with_context(|| format!("--stats: can't write {path:?}"))?;
+    if let (Some(path), Some(file)) = (&args.stats, stats_file) {
+        write_stats(file, &stats).with_context(|| stats_failed(path))?;
     }
     Ok(status(outcome))
 }
@@ -106,10 +108,6 @@ fn plan_anew(spec: &MachineSpec, caps: &HostCaps) -> anyhow::Result<MachinePlan>
         bail!("only {got} bytes of entropy for the guest");
     }
     Ok(triarch_boards::plan(&spec, caps)?)
-}
-
-fn hint(path: &Path) -> String {
-    format!("no KVM at {path:?} (`triarch check` tells more)")
 }
 
 fn status(outcome: Outcome) -> u8 {
@@ -131,6 +129,15 @@ struct StatsFile {
     exits: ExitCounts,
 }
 
-fn write_stats(path: &Path, stats: &Stats) -> anyhow::Result<()> {
-    Ok(serde_json::to_writer_pretty(File::create(path)?, &StatsFile { exits: stats.exits() })?)
+fn stats_failed(path: &Path) -> String {
+    format!("--stats: can't write {path:?}")
+}
+
+/// Made at the start, so that a run whose counters can't be had does not begin.
+fn create_stats(path: &Path) -> anyhow::Result<File> {
+    File::create(path).with_context(|| stats_failed(path))
+}
+
+fn write_stats(file: File, stats: &Stats) -> anyhow::Result<()> {
+    Ok(serde_json::to_writer_pretty(file, &StatsFile { exits: stats.exits() })?)
 }
