@@ -24,6 +24,16 @@ def triarch(isa, given):
     return pathlib.Path(built.stdout.decode().strip())
 
 
+def client(isa):
+    """The static program that talks to a console behind a socket."""
+    name = "console_client"
+    built = subprocess.run([CI / "build-static", isa.name, "--example", name], stdout=subprocess.PIPE,
+                           stdin=subprocess.DEVNULL, preexec_fn=die_with_parent, env=os.environ, check=False)
+    if built.returncode != 0:
+        raise LabError(f"{name} doesn't build for {isa.name} (ci/build-static {isa.name} --example {name})")
+    return pathlib.Path(built.stdout.decode().strip()).parent / "examples" / name
+
+
 def kvm_tests(isa):
     """Static binaries of the tests that need a host's KVM."""
     built = subprocess.run([CI / "build-static", isa.name, "--kvm-tests"], stdout=subprocess.PIPE,

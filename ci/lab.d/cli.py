@@ -118,13 +118,13 @@ def _adhoc(options, mode):
         return asyncio.run(_until_killed(run.shell(job) if mode == "shell" else run.commands(job)))
 
 
-def _kvm_tests(isa):
-    """The ISA's KVM tests, or nothing, which their scenario takes for a failure while others can still pass."""
+def _tests(isa, kind):
+    """Programs of a kind for /lab/tests, or nothing, which their scenario takes for a failure while others can still pass."""
     try:
-        return tuple(build.kvm_tests(isa))
+        return build.kvm_tests(isa) if kind == "kvm" else [build.client(isa)]
     except LabError as error:
         say(f"lab: {error}")
-        return ()
+        return []
 
 
 def _scenarios(options):
@@ -150,12 +150,14 @@ def _scenarios(options):
             say(f"lab: {error}")
             unbuilt.append(run.host_name(isa, variant))
             continue
-        if any(scenario.tests for scenario in chosen) and isa not in tests:
-            tests[isa] = _kvm_tests(isa)
+        kinds = sorted({scenario.tests for scenario in chosen} - {""})
+        for kind in kinds:
+            if (isa, kind) not in tests:
+                tests[isa, kind] = _tests(isa, kind)
         needed = dict.fromkeys(["trixie", *[name for scenario in chosen for name in scenario.kernels]])
         job = Job(isa, variant, "batch", built[isa], _results(options, isa, variant), _check_kernels(isa, needed),
                   scenarios=tuple((scenario.name, scenario.limit(isa)) for scenario in chosen),
-                  whole_limit=options.timeout, keep=options.keep, tests=tests.get(isa, ()))
+                  whole_limit=options.timeout, keep=options.keep, tests=tuple(file for kind in kinds for file in tests[isa, kind]))
         job.prepare()
         jobs.append(job)
     if not jobs and not unbuilt:

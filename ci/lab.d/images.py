@@ -50,7 +50,7 @@ def host(isa, transport):
     archive = _base(isa, INSIDE / "host-init")
     archive.file("transport.sh", (INSIDE / f"transport-{transport}.sh").read_bytes())
     modules = Kernel(isa, "trixie").modules(isa.modules)
-    archive.file("modules/order", "".join(f"{name}\n" for name, _ in modules).encode())
+    archive.file("modules/order", "".join(f"{name} {isa.parameters.get(name, '')}\n" for name, _ in modules).encode())
     for name, body in modules:
         archive.file(f"modules/{name}.ko", body)
     return _stored(f"host-{isa.name}", archive.bytes())

@@ -17,6 +17,8 @@ class Isa:
     #: the guest's console, and what makes stock kernels start fast under emulation
     append: str
     variants: tuple = ("",)
+    #: module -> its parameters
+    parameters: dict = dataclasses.field(default_factory=dict)
 
 
 QUICK = "panic=-1 cryptomgr.notests=1 audit=0 lsm=capability loglevel=4"
@@ -42,5 +44,6 @@ ISAS = {isa.name: isa for isa in (
         {"trixie": ("trixie", "linux-image-s390x"),
          "bookworm": ("bookworm", "linux-image-s390x")},
         ("kvm", "dasd_mod", "dasd_fba_mod"),
-        f"console=ttysclp0 nokaslr {QUICK} initcall_blacklist=load_system_certificate_list,jent_mod_init"),
+        f"console=ttysclp0 nokaslr {QUICK} initcall_blacklist=load_system_certificate_list,jent_mod_init",
+        parameters={"kvm": "hpage=1"}),
 )}

@@ -23,8 +23,9 @@ class Scenario:
     #: beyond trixie's, which is always there
     kernels: tuple
     seconds: int
-    #: whether it runs the tests that need a host's KVM (arch/tests/kvm_ISA.rs), which are then in /lab/tests
-    tests: bool
+    #: which programs it finds in /lab/tests: "kvm" for the tests that need a host's KVM (arch/tests/kvm_ISA.rs), "client" for
+    #: the one that talks to a console behind a socket (examples/console_client.rs), or none
+    tests: str
 
     def limit(self, isa):
         """When to give it up on this ISA."""
@@ -37,15 +38,15 @@ def _read(path):
     about = " ".join(line[2:] for line in head if not re.match(r"# \w+: ", line))
     unknown = set(fields) - {"on", "kernels", "seconds", "tests"}
     if unknown or "on" not in fields or "seconds" not in fields or not about:
-        raise LabError(f"{path}: its head must say what it is about, `on:` and `seconds:` (and may say `kernels:`, `tests: kvm`)")
+        raise LabError(f"{path}: its head must say what it is about, `on:` and `seconds:` (and may say `kernels:`, `tests:`)")
     known = {f"{i.name}/{v}" if v else i.name for i in ISAS.values() for v in i.variants}
     hosts = tuple(fields["on"].split())
     if not set(hosts) <= known:
         raise LabError(f"{path}: unknown hosts {set(hosts) - known}")
-    if fields.get("tests", "kvm") != "kvm":
-        raise LabError(f"{path}: the only tests there are to run are `kvm`")
+    if fields.get("tests", "kvm") not in ("kvm", "client"):
+        raise LabError(f"{path}: `tests:` may be `kvm` or `client`")
     return Scenario(path.stem, about, hosts, tuple(fields.get("kernels", "").split()), int(fields["seconds"]),
-                    "tests" in fields)
+                    fields.get("tests", ""))
 
 
 def everything():

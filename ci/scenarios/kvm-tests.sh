@@ -5,7 +5,7 @@
 . /lab/scenarios/lib.sh
 
 found=
-for test in /lab/tests/*; do
+for test in /lab/tests/kvm_*; do
 	[ -e "$test" ] || continue
 	found=1
 	CI=true TRIARCH_KVM_TESTS=on check "$(basename "$test")" "$test" --test-threads=1
