@@ -463,7 +463,13 @@ fn a_level_triggered_line_interrupts_until_it_is_let_go() {
     let gate = 0x0000_8e00_0010_0000 | HANDLER;
     let Some((host, _alone)) = host() else { return };
     for irqchip in [Irqchip::X86Split { pins: 24 }, Irqchip::X86Kernel { pit: false }] {
-        let config = VmConfig { irqchip, cpu_model: cpu_model(&host, 1), cpus: 1, address_limit: 1 << 32 };
+        let config = VmConfig {
+            irqchip,
+            cpu_model: cpu_model(&host, 1),
+            cpus: 1,
+            address_limit: 1 << 32,
+            huge_pages: false,
+        };
         let mut vm = host.create_vm(config).unwrap();
         let ram = GuestRam::from_ranges(&[(GuestAddress(0), RAM)]).unwrap();
         let write = |address, bytes: &[u8]| ram.write_slice(bytes, GuestAddress(address)).unwrap();

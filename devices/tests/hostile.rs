@@ -73,7 +73,7 @@ fn serial_ports() {
 fn other_devices() {
     hammer(5, &[0, 4], I8042::new, |_| ());
     hammer(u64::from(AcpiPower::SIZE), &[0, 1, 2, 3], AcpiPower::new, |_| ());
-    let ioapic = || Ioapic::new(24, Box::new(|_| ()));
+    let ioapic = || Ioapic::new(24, Box::new(|_| ()), Box::new(|_| ()));
     hammer(Ioapic::SIZE, &[0, 0x10, 0x40], ioapic, |ioapic| {
         for pin in [0, 23, 24, u32::MAX] {
             ioapic.set_line(pin, true);
