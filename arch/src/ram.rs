@@ -6,8 +6,9 @@ use vm_memory::{FileOffset, MmapRegion, mmap::MmapRegionError};
 /// kvm_arch_prepare_memory_region), and pages of that size, where a host has them, fit.
 pub const ALIGNMENT: usize = 1 << 20;
 
-/// How often a place is looked for. The second try hits, unless another thread maps something meanwhile.
-const ATTEMPTS: usize = 8;
+/// How often a place is looked for. The second try hits, unless another thread maps something meanwhile; so many in a row are not
+/// spoilt by chance.
+const ATTEMPTS: usize = 64;
 
 /// Maps `size` bytes of a file, shared, at a multiple of [`ALIGNMENT`].
 ///
