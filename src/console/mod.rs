@@ -6,7 +6,7 @@ mod terminal;
 
 pub use terminal::restore_terminal;
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
+use rustix::fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::io::Errno;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use output::Output;
@@ -95,6 +97,18 @@ pub enum Received {
     Quit,
 }
 
+/// Creates or empties a file. A pipe that nobody reads is refused: to wait for a reader would be to wait with signals held back.
+fn create(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
+    let mode = Mode::from_raw_mode(0o666);
+    let fd = rustix::fs::open(path, flags | OFlags::NONBLOCK, mode).map_err(|error| match error {
+        Errno::NXIO => io::Error::other("nobody reads from it"),
+        error => error.into(),
+    })?;
+    fcntl_setfl(&fd, fcntl_getfl(&fd)? - OFlags::NONBLOCK)?;
+    Ok(fd)
+}
+
 /// The most bytes taken from the host at a time.
 const CHUNK: usize = 256;
 
@@ -132,8 +146,8 @@ impl Console {
             SerialSpec::None => Ok(Self::new(Output::null(), Input::None)),
             SerialSpec::Stdio => Self::stdio(),
             SerialSpec::File(path) => {
-                let file = File::create(path).map_err(|source| Error::File { path: path.clone(), source })?;
-                Ok(Self::new(Output::patient(file.into()), Input::None))
+                let fd = create(path).map_err(|source| Error::File { path: path.clone(), source })?;
+                Ok(Self::new(Output::patient(fd), Input::None))
             }
             SerialSpec::Pty => Self::pty().map_err(|error| Error::Pty(error.into())),
             SerialSpec::Socket(path) => {
@@ -155,15 +169,15 @@ impl Console {
         Ok(console)
     }
 
-    fn pty() -> Result<Self, rustix::io::Errno> {
+    fn pty() -> Result<Self, Errno> {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
         grantpt(&master)?;
         unlockpt(&master)?;
         let name = ptsname(&master, Vec::new())?;
         let slave = rustix::fs::open(
             name.as_c_str(),
-            rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY | rustix::fs::OFlags::CLOEXEC,
-            rustix::fs::Mode::empty(),
+            OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC,
+            Mode::empty(),
         )?;
         terminal::make_raw(slave.as_fd())?;
         tell(format_args!("the console is {}", name.to_string_lossy()));
@@ -239,7 +253,7 @@ impl Console {
         let bytes = match rustix::io::read(fd, &mut buf) {
             Ok(0) => return self.hang_up(),
             Ok(n) => &buf[..n],
-            Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => return Received::Bytes(Vec::new()),
+            Err(Errno::INTR | Errno::AGAIN) => return Received::Bytes(Vec::new()),
             Err(_) => return self.hang_up(),
         };
         match &mut self.input {
@@ -276,6 +290,7 @@ impl Drop for Console {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::io::{Read, Write};
     use std::os::unix::net::UnixDatagram;
 
@@ -342,6 +357,21 @@ mod tests {
         console.sink().put(b"two");
         assert_eq!(fs::read(path).unwrap(), b"one two");
         assert!(console.input_fd().is_none());
+    }
+
+    #[test]
+    fn a_pipe_is_a_file_if_somebody_reads_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, Mode::RWXU, 0).unwrap();
+        let spec = SerialSpec::File(path.clone());
+        let refused = Console::open(&spec).unwrap_err();
+        assert!(matches!(refused, Error::File { .. }), "{refused}");
+        let mut reader = File::options().read(true).write(true).open(&path).unwrap();
+        Console::open(&spec).unwrap().sink().put(b"hello");
+        let mut heard = [0; 5];
+        reader.read_exact(&mut heard).unwrap();
+        assert_eq!(&heard, b"hello");
     }
 
     #[test]
