@@ -15,7 +15,12 @@ const ATTEMPTS: usize = 64;
 /// # Errors
 /// The file can't be mapped. That there was no place at such a multiple is none: KVM says whether it minds.
 pub fn map(file: &FileOffset, size: usize) -> Result<MmapRegion, MmapRegionError> {
-    let mut region = MmapRegion::from_file(file.clone(), size)?;
+    // vm-memory's own choice of flags has MAP_NORESERVE. With it, huge pages that the pool lacks are a SIGBUS later.
+    let shared = || {
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        MmapRegion::build(Some(file.clone()), size, access, libc::MAP_SHARED)
+    };
+    let mut region = shared()?;
     // vm-memory can't be told where to map. But Linux fills gaps from their upper ends: when what is too much there is taken, the
     // next try lies lower by just that. User-mode emulators fill them from below, so each second try is for those.
     let mut taken = Vec::new();
@@ -31,7 +36,7 @@ pub fn map(file: &FileOffset, size: usize) -> Result<MmapRegion, MmapRegionError
         } else {
             Taken::new(None, ALIGNMENT - excess)
         });
-        region = MmapRegion::from_file(file.clone(), size)?;
+        region = shared()?;
     }
     Ok(region)
 }
