@@ -239,10 +239,12 @@ impl Runner {
         loop {
             let command = if self.paused {
                 self.waiting.store(true, Ordering::SeqCst);
-                let command = self.commands.recv();
-                self.waiting.store(false, Ordering::SeqCst);
-                match command {
-                    Ok(command) => command,
+                match self.commands.recv() {
+                    Ok(command) => {
+                        self.waiting.store(false, Ordering::SeqCst);
+                        command
+                    }
+                    // Still as good as waiting: the guest does not run again.
                     Err(RecvError) => return false,
                 }
             } else {
@@ -259,14 +261,18 @@ impl Runner {
                     self.paused = true;
                     let _ = done.send(());
                 }
-                Command::Save(reply) => {
-                    let _ = reply.send(self.vcpu.save());
-                }
+                Command::Save(reply) => self.save(&reply),
                 Command::Restore(state, reply) => {
                     let _ = reply.send(self.vcpu.restore(&state));
                 }
             }
         }
+    }
+
+    /// Not inlined: a state is pages of stack, which the thread would keep.
+    #[inline(never)]
+    fn save(&mut self, reply: &Sender<kvm::Result<VcpuState>>) {
+        let _ = reply.send(self.vcpu.save());
     }
 }
 

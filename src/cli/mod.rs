@@ -1,6 +1,7 @@
 //! The command line.
 
 mod check;
+mod log;
 mod machine_args;
 mod plan;
 mod run;
@@ -42,15 +43,7 @@ pub fn main() -> ExitCode {
         restore_terminal();
         default_hook(info);
     }));
-    tracing_subscriber::fmt()
-        .with_writer(io::stderr)
-        .with_target(false)
-        .without_time()
-        .with_ansi(false)
-        // It would tell of a standard error that nobody reads there, and panic.
-        .log_internal_errors(false)
-        .init();
-    let status = execute(std::env::args_os(), &mut io::stdout());
+    let status = log::to_stderr().and_then(|()| execute(std::env::args_os(), &mut io::stdout()));
     restore_terminal();
     ExitCode::from(status.unwrap_or_else(|error| {
         tell(format_args!("{error:#}"));

@@ -10,6 +10,9 @@ use super::Contents;
 /// The most bytes that a packed kernel may unpack to: far above any kernel, far below what would harm a host.
 pub const MAX_UNPACKED: u64 = 1 << 30;
 
+/// Bytes of packed data that are read at once.
+const BUFFER: usize = 1 << 16;
+
 /// Bytes of the EFI zboot header that matter: MZ, `zimg`, payload's offset and size, and the packing's name
 /// (Linux, `drivers/firmware/efi/libstub/zboot-header.S`).
 const ZBOOT_HEADER: usize = 0x38;
@@ -75,18 +78,25 @@ impl Packing {
             Packing::Other { ref name } => {
                 Err(format!("it is an EFI zboot image packed with '{name}'; gzip and zstd can be unpacked"))
             }
-            Packing::Gzip { offset, len } => {
-                let source = io::BufReader::with_capacity(1 << 16, Section::new(file, offset, len)?);
-                drain(GzDecoder::new(source), "gzip").map(Some)
-            }
-            Packing::Zstd { offset, len } => {
-                let source = io::BufReader::with_capacity(1 << 16, Section::new(file, offset, len)?);
-                let decoder = ruzstd::decoding::StreamingDecoder::new(source)
-                    .map_err(|error| format!("bad zstd header: {error}"))?;
-                drain(decoder, "zstd").map(Some)
-            }
+            Packing::Gzip { offset, len } => gunzip(Section::new(file, offset, len)?).map(Some),
+            Packing::Zstd { offset, len } => unzstd(Section::new(file, offset, len)?).map(Some),
         }
     }
+}
+
+/// Not inlined: the decoder is 40 KiB of stack, which would be taken for plain kernels too.
+#[inline(never)]
+fn gunzip(section: Section<'_>) -> Result<Vec<u8>, String> {
+    drain(GzDecoder::new(io::BufReader::with_capacity(BUFFER, section)), "gzip")
+}
+
+/// Not inlined, for the same reason.
+#[inline(never)]
+fn unzstd(section: Section<'_>) -> Result<Vec<u8>, String> {
+    let source = io::BufReader::with_capacity(BUFFER, section);
+    let decoder = ruzstd::decoding::StreamingDecoder::new(source)
+        .map_err(|error| format!("bad zstd header: {error}"))?;
+    drain(decoder, "zstd")
 }
 
 /// Reads a decoder to its end, within [`MAX_UNPACKED`].

@@ -246,11 +246,17 @@ impl Vcpu {
     }
 
     /// Reads every group of the vCPU's state. An exit whose data or answer the vCPU still waits for is completed first.
+    ///
+    /// Not inlined, so that a vCPU thread's stack has room for a state only while it saves one.
+    #[inline(never)]
     pub fn save(&mut self) -> Result<VcpuState> {
         glue::save(self)
     }
 
     /// Sets the groups that are in `state`: a plan's boot registers as well as a snapshot's vCPU.
+    ///
+    /// Not inlined, as with [`Vcpu::save`].
+    #[inline(never)]
     pub fn restore(&mut self, state: &VcpuState) -> Result<()> {
         glue::restore(self, state)
     }
