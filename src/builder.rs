@@ -8,8 +8,8 @@ use triarch_arch::hv::{Interrupt, IrqRoute, Irqchip};
 use triarch_arch::kvm::{self, Host, Interrupts, VmConfig};
 use triarch_boards::{Attachment, DeviceKind, DeviceSlot, MachinePlan};
 use triarch_devices::{
-    AcpiPower, Bus, BusError, Device, Hook, I8042, Input, Ioapic, Line, MsiMessage, Pl011, Pl031, Sclp,
-    SclpConfig, Uart16550, Window,
+    AcpiPower, Bus, BusError, Device, Hook, I8042, Input, Ioapic, Line, MsiMessage, Pl011, Pl031, Reset,
+    Sclp, SclpConfig, Shutdown, Uart16550, Window,
 };
 
 use crate::console::Console;
@@ -98,18 +98,21 @@ pub fn build(host: &Host, plan: &MachinePlan, parts: &Parts<'_>) -> Result<Machi
         wake: wake.clone(),
         platform: Platform { mmio: Bus::default(), pio: Bus::default(), ioapic: None, s390x: None },
         input: None,
+        resettable: Vec::new(),
+        shutdown: None,
     };
     if let Irqchip::X86Split { pins } = plan.irqchip {
         devices.platform.ioapic = Some(Arc::new(Mutex::new(ioapic(pins, vm.interrupts()))));
     }
     plan.slots.iter().try_for_each(|slot| devices.add(slot))?;
-    let DeviceBuilder { platform, input, .. } = devices;
+    let DeviceBuilder { platform, input, resettable, shutdown, .. } = devices;
 
     let platform = Arc::new(platform);
     let (reporter, reports) = Reporter::new(wake.clone());
     let spawn = |vcpu| VcpuThread::spawn(vcpu, platform.clone(), reporter.clone(), parts.stats.clone());
     let vcpus = vcpus.into_iter().map(spawn).collect::<Result<Vec<_>, _>>().map_err(Error::Threads)?;
-    Ok(Machine { vcpus, reports, wake, input, output: parts.console.output_control(), ram, _vm: vm })
+    let output = parts.console.output_control();
+    Ok(Machine { vcpus, reports, wake, input, resettable, shutdown, output, ram, vm })
 }
 
 /// One more than the highest guest-physical address of a plan.
@@ -155,6 +158,8 @@ struct DeviceBuilder<'a> {
     wake: Arc<Wake>,
     platform: Platform,
     input: Option<Arc<Mutex<dyn Input>>>,
+    resettable: Vec<Arc<Mutex<dyn Reset>>>,
+    shutdown: Option<Arc<Mutex<dyn Shutdown>>>,
 }
 
 impl DeviceBuilder<'_> {
@@ -201,6 +206,8 @@ impl DeviceBuilder<'_> {
         let own = Box::new(signal(self.interrupts.clone()));
         let sclp = Arc::new(Mutex::new(Sclp::new(config, own, self.console.sink(), self.drained())));
         self.input = Some(sclp.clone());
+        self.resettable.push(sclp.clone());
+        self.shutdown = Some(sclp.clone());
         let completed = Box::new(signal(self.interrupts.clone()));
         self.platform.s390x = Some(Calls::new(sclp, self.ram.clone(), completed));
         Ok(())

@@ -9,6 +9,7 @@ pub mod machine;
 pub mod memory;
 pub mod platform;
 pub mod s390x;
+pub mod shutdown;
 pub mod stats;
 mod tell;
 pub mod vcpu;

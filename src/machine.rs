@@ -3,18 +3,20 @@
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::mpsc::Receiver;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use triarch_arch::GuestRam;
-use triarch_arch::hv::{SystemEvent, VcpuState};
+use triarch_arch::hv::{SubsystemReset, SystemEvent, VcpuState};
 use triarch_arch::kvm::{self, Vm};
-use triarch_devices::Input;
+use triarch_devices::{Input, Reset, Shutdown};
 
 use crate::console::{self, Console, OutputControl, Received};
+use crate::shutdown::{Next, Request};
 use crate::vcpu::{Gone, Report, VcpuThread};
 use crate::wake::Wake;
 
@@ -47,6 +49,9 @@ pub enum Error {
     /// A vCPU thread does not answer.
     #[error(transparent)]
     Gone(#[from] Gone),
+    /// KVM can't reset the machine.
+    #[error("the machine can't be reset")]
+    Reset(#[source] kvm::Error),
     /// Waiting for events failed.
     #[error("can't wait for events")]
     Wait(#[source] io::Error),
@@ -87,7 +92,7 @@ impl Signals {
 }
 
 /// When to look again at a device that a vCPU is busy with, perhaps because the console's reader holds it up.
-const DEVICE_BUSY: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
+const DEVICE_BUSY: Duration = Duration::from_millis(10);
 
 /// A machine that has been built. Its vCPUs are paused at first. Dropping it ends it.
 pub struct Machine {
@@ -97,9 +102,13 @@ pub struct Machine {
     /// Written for each report, and by the console's device when it has room for input again.
     pub(crate) wake: Arc<Wake>,
     pub(crate) input: Option<Arc<Mutex<dyn Input>>>,
+    /// Devices that a reset reaches which leaves the machine as it is.
+    pub(crate) resettable: Vec<Arc<Mutex<dyn Reset>>>,
+    /// How the guest is asked to shut down, where the machine has a way.
+    pub(crate) shutdown: Option<Arc<Mutex<dyn Shutdown>>>,
     pub(crate) output: OutputControl,
     pub(crate) ram: GuestRam,
-    pub(crate) _vm: Vm,
+    pub(crate) vm: Vm,
 }
 
 impl Machine {
@@ -110,32 +119,46 @@ impl Machine {
 
     /// Runs the guest until its run ends, serving the console meanwhile. vCPUs that the end does not concern run on, until
     /// [`Machine::pause`] or drop.
+    ///
+    /// The first SIGTERM asks the guest to shut down, if it listens to that; the end that it then comes to, power-off or reset, is
+    /// [`Outcome::PowerOff`]. A second one ends the run, as do other signals.
     pub fn run(&mut self, console: &mut Console, signals: &Signals) -> Result<Outcome, Error> {
         // One that was told before, when the machine was paused already, holds still.
         if let Some(outcome) = self.take_report()? {
             return Ok(outcome);
         }
         self.resume()?;
+        let mut request = Request::default();
         loop {
+            let again = match request.pursue(self.shutdown.as_deref(), Instant::now()) {
+                Next::Nothing => None,
+                Next::Wait(time) => Some(time),
+                Next::GiveUp => return Ok(Outcome::Signal(Signal::SIGTERM as i32)),
+            };
             let busy = match &self.input {
                 Some(input) => console.pending().offer_to(input),
                 None => console.pending().discard(),
             };
             let input_fd = if console.pending().is_full() { None } else { console.input_fd() };
-            let ready = wait(&self.wake, signals, input_fd, busy.then_some(&DEVICE_BUSY))?;
+            let timeout = again.into_iter().chain(busy.then_some(DEVICE_BUSY)).min();
+            let ready = wait(&self.wake, signals, input_fd, timeout)?;
             if ready.signal
                 && let Some(signal) = signals.take()?
             {
                 match signal {
                     Signal::SIGTSTP => stop(console)?,
                     Signal::SIGCONT => console.resume()?,
+                    Signal::SIGTERM if request.make(Instant::now()) => {}
                     _ => return Ok(Outcome::Signal(signal as i32)),
                 }
             }
             if ready.wake {
                 self.wake.clear();
-                if let Some(outcome) = self.take_report()? {
-                    return Ok(outcome);
+                match self.take_report()? {
+                    // It has gone down in good order; to start it again is not what was asked for.
+                    Some(Outcome::Reset) if request.is_made() => return Ok(Outcome::PowerOff),
+                    Some(outcome) => return Ok(outcome),
+                    None => {}
                 }
             }
             if ready.input {
@@ -152,12 +175,37 @@ impl Machine {
             Err(_) => Ok(None),
             Ok((_, Report::System(SystemEvent::PowerOff))) => Ok(Some(Outcome::PowerOff)),
             Ok((_, Report::System(SystemEvent::Reset))) => Ok(Some(Outcome::Reset)),
+            Ok((vcpu, Report::System(SystemEvent::SubsystemReset(reset)))) => {
+                self.reset_subsystem(reset, vcpu)?;
+                Ok(None)
+            }
             Ok((vcpu, Report::System(SystemEvent::Crash { reason }))) => {
                 Ok(Some(Outcome::Crash(format!("vCPU {vcpu}: {reason}"))))
             }
             Ok((vcpu, Report::Failed(source))) => Err(Error::Vcpu { vcpu, source }),
             Ok((_, Report::Panicked)) => Err(Gone.into()),
         }
+    }
+
+    /// Resets CPUs and devices, and lets the vCPU that asked for it go on.
+    fn reset_subsystem(&self, reset: SubsystemReset, by: u32) -> Result<(), Error> {
+        self.pause()?;
+        // What else the guest told meanwhile is undone by the reset; what the host told is not.
+        for (vcpu, report) in self.reports.try_iter() {
+            match report {
+                Report::System(_) => {}
+                Report::Failed(source) => return Err(Error::Vcpu { vcpu, source }),
+                Report::Panicked => return Err(Gone.into()),
+            }
+        }
+        for device in &self.resettable {
+            device.lock().unwrap_or_else(PoisonError::into_inner).reset();
+        }
+        self.vm.reset().map_err(Error::Reset)?;
+        for (vcpu, thread) in (0..).zip(&self.vcpus) {
+            thread.reset(reset, vcpu == by)?.map_err(|source| Error::Vcpu { vcpu, source })?;
+        }
+        Ok(self.resume()?)
     }
 
     /// Lets every vCPU run.
@@ -217,11 +265,13 @@ fn wait(
     wake: &Wake,
     signals: &Signals,
     input: Option<BorrowedFd<'_>>,
-    timeout: Option<&Timespec>,
+    timeout: Option<Duration>,
 ) -> Result<Ready, Error> {
     let mut fds = vec![PollFd::new(wake, PollFlags::IN), PollFd::new(&signals.0, PollFlags::IN)];
     fds.extend(input.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
-    while let Err(error) = poll(&mut fds, timeout) {
+    let timeout =
+        timeout.map(Timespec::try_from).transpose().map_err(|error| Error::Wait(io::Error::other(error)))?;
+    while let Err(error) = poll(&mut fds, timeout.as_ref()) {
         if error != rustix::io::Errno::INTR {
             return Err(Error::Wait(error.into()));
         }

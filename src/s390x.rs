@@ -1,32 +1,67 @@
 //! What an s390x guest asks of its machine.
 
+mod ipl;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use triarch_arch::GuestRam;
-use triarch_arch::s390x::{Answer, Call, program};
+use triarch_arch::s390x::{Answer, Call, IplAccess, ipl_response, program};
 use triarch_devices::Sclp;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend};
 
+use ipl::IplBlock;
+
 /// Raises the service signal with a parameter.
 pub type Signal = Box<dyn Fn(u32) + Send + Sync>;
+
+/// An operand of the guest that is not all in its RAM.
+struct NoMemory;
 
 /// Carries out the calls of a machine's vCPUs.
 pub struct Calls {
     sclp: Arc<Mutex<Sclp>>,
     ram: GuestRam,
     signal: Signal,
+    ipl: Mutex<Option<IplBlock>>,
 }
 
 impl Calls {
     /// Calls go to `sclp`, whose control blocks are in `ram`; a completed one is told of by `signal`.
     pub fn new(sclp: Arc<Mutex<Sclp>>, ram: GuestRam, signal: Signal) -> Self {
-        Calls { sclp, ram, signal }
+        Calls { sclp, ram, signal, ipl: Mutex::new(None) }
     }
 
     /// Carries out a call of a vCPU.
     pub fn serve(&self, call: &Call) -> Answer {
         match call {
             Call::ServiceCall { command, sccb } => self.service_call(*command, *sccb),
+            Call::IplBlock { access, address, response } => match self.ipl_block(*access, *address) {
+                Ok(code) => Answer { cc: None, gprs: vec![(*response, code)], ..Answer::default() },
+                Err(NoMemory) => Answer::program(program::ADDRESSING),
+            },
+        }
+    }
+
+    /// DIAGNOSE 308: sets or stores the IPL parameter block. Returns the response code.
+    fn ipl_block(&self, access: IplAccess, address: u64) -> Result<u64, NoMemory> {
+        let at = GuestAddress(address);
+        if !self.ram.check_range(at, IplBlock::PAGE) {
+            return Err(NoMemory);
+        }
+        let mut kept = self.ipl.lock().unwrap_or_else(PoisonError::into_inner);
+        match access {
+            IplAccess::Set => {
+                let mut page = [0; IplBlock::PAGE];
+                self.ram.read_slice(&mut page, at).map_err(|_| NoMemory)?;
+                let Some(block) = IplBlock::new(&page) else { return Ok(ipl_response::INVALID_BLOCK) };
+                *kept = Some(block);
+                Ok(ipl_response::OK)
+            }
+            IplAccess::Store => {
+                let Some(block) = &*kept else { return Ok(ipl_response::NO_BLOCK) };
+                self.ram.write_slice(block.bytes(), at).map_err(|_| NoMemory)?;
+                Ok(ipl_response::OK)
+            }
         }
     }
 
@@ -166,5 +201,38 @@ mod tests {
         assert_eq!(fixture.signals(), [(0x9000, 0x01f0)]);
         assert_eq!(fixture.call(WRITE_EVENT_DATA, 0x9ff8, 64), Answer::cc(0));
         assert_eq!(fixture.signals(), [(0x9ff8, 0x0100)]);
+    }
+    #[test]
+    fn an_ipl_block_is_kept() {
+        let fixture = Fixture::new();
+        let call = |access, address| {
+            let answer = fixture.calls.serve(&Call::IplBlock { access, address, response: 3 });
+            assert_eq!((answer.cc, answer.program, &answer.store), (None, None, &None));
+            answer.gprs
+        };
+        let ram = &fixture.ram;
+        let (set, store) = (IplAccess::Set, IplAccess::Store);
+        assert_eq!(call(store, 0x9000), [(3, 0x102)], "there is none at first");
+        assert_eq!(call(set, 0x9000), [(3, 0x402)], "zeros are none");
+        let block = [0, 0, 0, 16, 0, 0, 0, 0, 0, 0, 0, 8, 2, 0, 0x12, 0x34];
+        ram.write_slice(&block, GuestAddress(0x9000)).unwrap();
+        assert_eq!(call(set, 0x9000), [(3, 1)]);
+        ram.write_slice(&[0xff; 32], GuestAddress(RAM_SIZE - 4096)).unwrap();
+        assert_eq!(call(set, RAM_SIZE - 4096), [(3, 0x402)]);
+        assert_eq!(call(store, RAM_SIZE - 4096), [(3, 1)], "what is not valid does not replace it");
+        let mut stored = [0; 32];
+        ram.read_slice(&mut stored, GuestAddress(RAM_SIZE - 4096)).unwrap();
+        assert_eq!(stored, [block, [0xff; 16]].concat()[..], "no byte behind it is written");
+    }
+
+    #[test]
+    fn an_ipl_block_outside_ram_is_an_addressing_exception() {
+        let fixture = Fixture::new();
+        for address in [RAM_SIZE, 1 << 40, !0xfff] {
+            for access in [IplAccess::Set, IplAccess::Store] {
+                let answer = fixture.calls.serve(&Call::IplBlock { access, address, response: 3 });
+                assert_eq!(answer, Answer::program(5), "{address:#x}");
+            }
+        }
     }
 }

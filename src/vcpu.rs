@@ -7,7 +7,7 @@ use std::sync::mpsc::{self, Receiver, RecvError, RecvTimeoutError, Sender, TryRe
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use triarch_arch::hv::{Exit, SystemEvent, VcpuState};
+use triarch_arch::hv::{Exit, SubsystemReset, SystemEvent, VcpuState};
 use triarch_arch::kvm::{self, Kicker, Vcpu};
 use triarch_devices::Effect;
 
@@ -32,6 +32,8 @@ enum Command {
     Save(Sender<kvm::Result<VcpuState>>),
     /// Set the state. The vCPU is paused.
     Restore(Box<VcpuState>, Sender<kvm::Result<()>>),
+    /// Do this vCPU's part of a reset that leaves RAM as it is; whether it goes on. The vCPU is paused.
+    Reset(SubsystemReset, bool, Sender<kvm::Result<()>>),
 }
 
 /// What a vCPU thread tells of its own accord. It is paused when it has told it.
@@ -161,6 +163,13 @@ impl VcpuThread {
         answer.recv().map_err(|RecvError| Gone)
     }
 
+    /// Does the paused vCPU's part of a reset that leaves RAM as it is.
+    pub fn reset(&self, reset: SubsystemReset, goes_on: bool) -> Result<kvm::Result<()>, Gone> {
+        let (reply, answer) = mpsc::channel();
+        self.command(Command::Reset(reset, goes_on, reply))?;
+        answer.recv().map_err(|RecvError| Gone)
+    }
+
     /// Tells each of `threads` to end; when it returns, all have.
     pub fn stop_all(threads: &mut [VcpuThread]) {
         for thread in &mut *threads {
@@ -264,6 +273,9 @@ impl Runner {
                 Command::Save(reply) => self.save(&reply),
                 Command::Restore(state, reply) => {
                     let _ = reply.send(self.vcpu.restore(&state));
+                }
+                Command::Reset(reset, goes_on, reply) => {
+                    let _ = reply.send(self.vcpu.reset(reset, goes_on));
                 }
             }
         }

@@ -227,11 +227,24 @@ pub enum SystemEvent {
     PowerOff,
     /// The guest asked for a reset.
     Reset,
+    /// The guest asked for a reset that leaves RAM as it is. The vCPU that reports this goes on after it.
+    SubsystemReset(SubsystemReset),
     /// The guest can't go on: a triple fault, a disabled wait, an instruction that KVM can't emulate.
     Crash {
         /// In plain words, with registers where they help.
         reason: String,
     },
+}
+
+/// A reset of CPUs and devices that leaves RAM as it is: what kernels of s390x start other kernels by (DIAGNOSE 308).
+///
+/// The vCPU that asked for it goes on at the PSW at absolute address 0; the others are stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SubsystemReset {
+    /// Every CPU gets a clear reset: all registers are zero.
+    Clear,
+    /// The CPU that asked gets an initial CPU reset, the others get a CPU reset: they keep their registers, for a dump.
+    LoadNormal,
 }
 
 /// An ability of a host, for `triarch check`.

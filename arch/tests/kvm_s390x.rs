@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use common::{host, run};
 use triarch_arch::hv::{
-    CpuModel, Exit, HostCaps, Interrupt, IrqRoute, Irqchip, IsaCaps, SystemEvent, VcpuState,
+    CpuModel, Exit, HostCaps, Interrupt, IrqRoute, Irqchip, IsaCaps, SubsystemReset, SystemEvent, VcpuState,
 };
 use triarch_arch::kvm::{Error, Host, Vcpu, Vm, VmConfig, install_kick_handler};
 use triarch_arch::s390x::{self, Answer, Call, MpState, Psw, Timers};
@@ -235,6 +235,47 @@ fn a_reload_is_a_reset() {
     let mut guest = Guest::new(&host, 1, &[0xa7, 0x39, 0, 3, 0x83, 0x23, 0x03, 0x08]).boot();
     let exit = run!(guest.vcpus[0]);
     assert!(matches!(exit, Exit::System(SystemEvent::Reset)), "{exit:?}");
+}
+
+#[test]
+fn after_a_subsystem_reset_the_vcpu_that_asked_goes_on() {
+    /// What control register 0 gets: service signals are let in.
+    const CR0: u64 = 0x3000;
+    let Some(host) = host() else { return };
+    for (subcode, reset) in [(0, SubsystemReset::Clear), (1, SubsystemReset::LoadNormal)] {
+        // lghi %r1,subcode; lghi %r5,55; diag %r0,%r1,0x308
+        let code = [0xa7, 0x19, 0x00, subcode, 0xa7, 0x59, 0x00, 0x37, 0x83, 0x01, 0x03, 0x08];
+        let mut guest = Guest::new(&host, 2, &code).boot();
+        // lctlg %c0,%c0,CR0; lghi %r1,3; diag %r0,%r1,0x308
+        let then = [0xeb, 0, 0, 0, 0x03, 0x2f, 0xa7, 0x19, 0, 3, 0x83, 0x01, 0x03, 0x08];
+        guest.ram.write_slice(&then, GuestAddress(CODE_1)).unwrap();
+        guest.ram.write_slice(&0x200u64.to_be_bytes(), GuestAddress(CR0)).unwrap();
+        guest.write_psw(EXTERNAL_NEW, Psw { mask: Psw::WAIT | MASK, addr: 0xbad });
+        // 31-bit addresses, external interruptions enabled.
+        guest.ram.write_slice(&(0x0108_0000_8000_0000 | CODE_1).to_be_bytes(), GuestAddress(0)).unwrap();
+        let running = MpState::Operating;
+        let other = s390x::VcpuState { gprs: Some([7; 16]), mp_state: Some(running), ..Default::default() };
+        restore(&mut guest.vcpus[1], other);
+        guest.vm.interrupts().send(Interrupt::Service { parameter: 0x4000 }).unwrap();
+
+        let exit = run!(guest.vcpus[0]);
+        assert!(
+            matches!(exit, Exit::System(SystemEvent::SubsystemReset(found)) if found == reset),
+            "{exit:?}"
+        );
+        guest.vm.reset().unwrap();
+        for (index, vcpu) in (0..).zip(&mut guest.vcpus) {
+            vcpu.reset(reset, index == 0).unwrap();
+        }
+
+        let (asked, other) = (save(&mut guest.vcpus[0]), save(&mut guest.vcpus[1]));
+        let kept = |value| if reset == SubsystemReset::LoadNormal { value } else { 0 };
+        assert_eq!(asked.psw, Some(Psw { mask: 0x0100_0000_8000_0000, addr: CODE_1 }));
+        assert_eq!((asked.mp_state, asked.gprs.unwrap()[5]), (Some(running), kept(55)));
+        assert_eq!((other.mp_state, other.gprs), (Some(MpState::Stopped), Some([kept(7); 16])));
+        let exit = run!(guest.vcpus[0]);
+        assert!(matches!(exit, Exit::System(SystemEvent::Reset)), "the service signal is gone: {exit:?}");
+    }
 }
 
 #[test]

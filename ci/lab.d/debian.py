@@ -110,6 +110,12 @@ class Archive:
             raise LabError(f"{metapackage} of {release} depends on no kernel: {depends!r}")
         return found.group(1)
 
+    def depends(self, package, release):
+        """The packages that a package depends on, but for choices between several."""
+        words = self._record(package, release)
+        groups = f"{words.get('Pre-Depends', '')},{words.get('Depends', '')}".split(",")
+        return [group.split()[0].split(":")[0] for group in groups if group.strip() and "|" not in group]
+
     def download(self, package, release):
         """The path of a package's .deb, downloaded if need be; apt checks it either way."""
         record = self._record(package, release)

@@ -5,6 +5,7 @@ import pathlib
 import cache
 import cpio
 import debian
+import programs
 from kernels import Kernel
 
 INSIDE = pathlib.Path(__file__).parent / "inside"
@@ -43,6 +44,24 @@ def _stored(kind, body):
 def guest(isa):
     """The initrd that the scenarios' guests run."""
     return _stored(f"guest-{isa.name}", _base(isa, INSIDE / "guest-init").bytes())
+
+
+def kexec_guest(isa):
+    """The initrd of guests that start another kernel: the guests' own, with kexec, and a kernel and initrd to start.
+
+    The kernel is bookworm's: trixie's for s390x are made without kexec.
+    """
+    archive = _base(isa, INSIDE / "guest-init")
+    for name, body in programs.with_libraries(isa, "kexec-tools", "sbin/kexec"):
+        archive.program(name, body)
+    archive.link("lib64", "lib")
+    archive.file("boot/vmlinuz", (Kernel(isa, "bookworm").folder / "vmlinuz").read_bytes())
+    archive.file("boot/initrd.img", guest(isa).read_bytes())
+    return _stored(f"kexec-{isa.name}", archive.bytes())
+
+
+#: Initrds for guests that scenarios can ask for, by their names in /lab
+GUESTS = {"initrd-kexec.img": kexec_guest}
 
 
 def host(isa, transport):

@@ -41,6 +41,8 @@ class Job:
     script: str = ""
     #: more files for /lab
     files: tuple = ()
+    #: initrds for guests beside the usual one, by their names in /lab
+    initrds: tuple = ()
     #: test binaries for /lab/tests
     tests: tuple = ()
     #: limit for the script, in seconds
@@ -87,6 +89,8 @@ class Job:
         """Fetches and makes what `folder` and the emulator are going to find in the cache."""
         self.kernel_view()
         images.guest(self.isa)
+        for name in self.initrds:
+            images.GUESTS[name](self.isa)
         images.host(self.isa, "fba" if self.isa.name == "s390x" else "9p")
 
     @contextlib.contextmanager
@@ -108,6 +112,8 @@ class Job:
             shutil.copy(self.triarch, lab / "triarch")
             (lab / "triarch").chmod(0o755)
             shutil.copy(images.guest(self.isa), lab / "initrd.img")
+            for name in self.initrds:
+                shutil.copy(images.GUESTS[name](self.isa), lab / name)
             shutil.copy(images.INSIDE / "host.sh", lab / "host.sh")
             for file in self.files:
                 shutil.copy(file, lab / file.name)

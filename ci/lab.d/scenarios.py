@@ -4,6 +4,7 @@ import dataclasses
 import pathlib
 import re
 
+import images
 from isas import ISAS
 from processes import LabError
 
@@ -23,6 +24,8 @@ class Scenario:
     #: beyond trixie's, which is always there
     kernels: tuple
     seconds: int
+    #: initrds for its guests beside the usual one, by their names in /lab
+    initrds: tuple
     #: which programs it finds in /lab/tests: "kvm" for the tests that need a host's KVM (arch/tests/kvm_ISA.rs), "client" for
     #: the one that talks to a console behind a socket (examples/console_client.rs), or none
     tests: str
@@ -36,16 +39,20 @@ def _read(path):
     head = re.match(r"(#.*\n)*", path.read_text()).group().splitlines()
     fields = dict(re.match(r"# (\w+): (.*)", line).groups() for line in head if re.match(r"# \w+: ", line))
     about = " ".join(line[2:] for line in head if not re.match(r"# \w+: ", line))
-    unknown = set(fields) - {"on", "kernels", "seconds", "tests"}
+    unknown = set(fields) - {"on", "kernels", "seconds", "tests", "initrds"}
     if unknown or "on" not in fields or "seconds" not in fields or not about:
-        raise LabError(f"{path}: its head must say what it is about, `on:` and `seconds:` (and may say `kernels:`, `tests:`)")
+        raise LabError(f"{path}: its head must say what it is about, `on:` and `seconds:` "
+                       "(and may say `kernels:`, `initrds:`, `tests:`)")
     known = {f"{i.name}/{v}" if v else i.name for i in ISAS.values() for v in i.variants}
     hosts = tuple(fields["on"].split())
     if not set(hosts) <= known:
         raise LabError(f"{path}: unknown hosts {set(hosts) - known}")
     if fields.get("tests", "kvm") not in ("kvm", "client"):
         raise LabError(f"{path}: `tests:` may be `kvm` or `client`")
-    return Scenario(path.stem, about, hosts, tuple(fields.get("kernels", "").split()), int(fields["seconds"]),
+    initrds = tuple(fields.get("initrds", "").split())
+    if not set(initrds) <= set(images.GUESTS):
+        raise LabError(f"{path}: unknown initrds; there are {', '.join(images.GUESTS)}")
+    return Scenario(path.stem, about, hosts, tuple(fields.get("kernels", "").split()), int(fields["seconds"]), initrds,
                     fields.get("tests", ""))
 
 

@@ -138,6 +138,12 @@ vm_status() {
 	say "ok: $1 ended with status $status"
 }
 
+# vm_signal NAME SIGNAL: sends triarch a signal.
+vm_signal() {
+	say "$1: SIG$2"
+	kill "-$2" "$(cat "$RUN/$1.pid")" || fail "can't signal $1"
+}
+
 # vm_poweroff NAME: the guest powers itself off and triarch says so.
 vm_poweroff() {
 	vm_type "$1" 'poweroff -f'

@@ -73,6 +73,18 @@ pub trait Input: Send {
     fn take(&mut self, bytes: &[u8]) -> usize;
 }
 
+/// A device by which a guest is asked to shut down.
+pub trait Shutdown: Send {
+    /// Asks the guest. Returns whether it listens; that it obeys is seen when it has.
+    fn ask(&mut self) -> bool;
+}
+
+/// A device that a reset reaches which leaves the machine and its RAM as they are.
+pub trait Reset: Send {
+    /// Puts the device into the state that it had at first. No vCPU runs meanwhile.
+    fn reset(&mut self);
+}
+
 /// The offset of each byte of an access. No device reaches the end of the address space, where they stay.
 fn byte_offsets(offset: u64) -> impl Iterator<Item = u64> {
     (0..).map(move |byte| offset.saturating_add(byte))

@@ -25,13 +25,16 @@ use crate::tell::tell;
 /// Exit statuses, printed by `--help`.
 const EXIT_STATUS: &str = "\
 Exit status:
-  0    the guest powered off
+  0    the guest powered off, or shut down as SIGTERM asked it to
   1    the host failed, or the input can't be used
   2    the command line is wrong
   3    the guest crashed (triple fault, disabled wait, an instruction that can't be emulated)
   4    the guest asked for a reset, with --on-reset exit
   5    the user quit (Ctrl-A X)
   128+N  signal N ended it
+
+Signals: SIGTERM asks the guest to shut down, if it listens to that (s390x: signal quiesce), and ends it if it does not, at the second
+SIGTERM, or after 60 seconds. SIGINT and SIGHUP end it at once.
 
 Keys on a terminal: Ctrl-A X quits, Ctrl-A Ctrl-A sends Ctrl-A, Ctrl-A C is reserved.";
 

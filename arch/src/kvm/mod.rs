@@ -16,7 +16,7 @@ use std::sync::Arc;
 use vm_memory::{Address, GuestMemoryBackend, GuestMemoryRegion};
 
 use crate::GuestRam;
-use crate::hv::{CpuModel, Exit, Feature, HostCaps, Interrupt, IrqRoute, Irqchip, VcpuState};
+use crate::hv::{CpuModel, Exit, Feature, HostCaps, Interrupt, IrqRoute, Irqchip, SubsystemReset, VcpuState};
 use glue::sys;
 
 pub use kick::{Kicker, install_kick_handler};
@@ -179,7 +179,7 @@ impl Vm {
             fd,
             index,
             shared: self.shared.clone(),
-            _ram: self.ram.clone(),
+            ram: self.ram.clone(),
             extra: glue::VcpuExtra::default(),
             kicker: Kicker::default(),
         };
@@ -190,6 +190,11 @@ impl Vm {
     /// Completes what needs all vCPUs to exist, such as the GIC. Called once, before any vCPU runs.
     pub fn finish(&self) -> Result<()> {
         self.shared.machine.finish(&self.shared.fd, &self.shared.config)
+    }
+
+    /// The part of a [`SubsystemReset`] that no vCPU has for itself: interruptions that any may take are gone. No vCPU runs.
+    pub fn reset(&self) -> Result<()> {
+        self.shared.machine.reset()
     }
 
     /// A handle that sends interrupts from any thread.
@@ -225,7 +230,9 @@ pub struct Vcpu {
     fd: sys::VcpuFd,
     index: u32,
     shared: Arc<Shared>,
-    _ram: Option<GuestRam>,
+    /// Keeps the mappings alive, as [`Vm`] does.
+    #[allow(dead_code, reason = "only some ISAs look into it")]
+    ram: Option<GuestRam>,
     #[allow(dead_code, reason = "the fd is enough on some ISAs")]
     extra: glue::VcpuExtra,
     kicker: Kicker,
@@ -259,6 +266,11 @@ impl Vcpu {
     #[inline(never)]
     pub fn restore(&mut self, state: &VcpuState) -> Result<()> {
         glue::restore(self, state)
+    }
+
+    /// This vCPU's part of a [`SubsystemReset`]. `goes_on`: it is the one that asked. No other vCPU runs.
+    pub fn reset(&mut self, reset: SubsystemReset, goes_on: bool) -> Result<()> {
+        glue::reset(self, reset, goes_on)
     }
 
     /// Makes the calling thread the one in which this vCPU runs, and gives the handle by which other threads get it out of the

@@ -10,6 +10,34 @@ pub enum Call {
         /// Absolute address of the service-call control block: a multiple of 8, below 2 GiB, not in the vCPU's prefix area.
         sccb: u64,
     },
+    /// DIAGNOSE 308: the parameter block of the next initial program load is set or stored.
+    IplBlock {
+        /// What is done with it.
+        access: IplAccess,
+        /// Absolute address of the page that the block is in, or goes to.
+        address: u64,
+        /// The general register that gets the response, one of [`ipl_response`].
+        response: u8,
+    },
+}
+
+/// What is done with an IPL parameter block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IplAccess {
+    /// It is read from the guest's memory and kept.
+    Set,
+    /// The one that is kept is written to the guest's memory.
+    Store,
+}
+
+/// Response codes of DIAGNOSE 308 (Linux, arch/s390/include/asm/diag.h).
+pub mod ipl_response {
+    /// It is done.
+    pub const OK: u64 = 0x0001;
+    /// There is no block.
+    pub const NO_BLOCK: u64 = 0x0102;
+    /// The block is not valid.
+    pub const INVALID_BLOCK: u64 = 0x0402;
 }
 
 /// How an instruction completes. The default is with condition code 0 and nothing else.

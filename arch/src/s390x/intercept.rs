@@ -7,6 +7,7 @@
 
 use super::call::{Answer, Call, Store, program};
 use super::state::Psw;
+use crate::hv::SubsystemReset;
 
 mod diag;
 mod operands;
@@ -58,6 +59,8 @@ pub enum Action {
     Sigp(Sigp),
     /// The machine is reset and loads its kernel again.
     Reset,
+    /// The machine is reset but for its RAM, and this vCPU goes on.
+    SubsystemReset(SubsystemReset),
     /// The guest can't go on.
     Crash {
         /// In plain words, with the PSW.

@@ -12,7 +12,7 @@ mod model;
 mod state;
 pub mod stsi;
 
-pub use call::{Answer, Call, Store, program};
+pub use call::{Answer, Call, IplAccess, Store, ipl_response, program};
 pub use model::{CpuModel, Facilities, HostCaps};
 pub use state::{Etoken, MpState, PageFault, Psw, Timers, VcpuState};
 

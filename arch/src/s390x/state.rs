@@ -28,6 +28,16 @@ impl Psw {
     /// Mask bits 31 and 32: addresses have 64 bits.
     pub const ADDRESSING_64: u64 = 3 << (63 - 32);
 
+    /// The PSW of a doubleword in the short format (PoP, "Short PSW Format"), in which an initial program load and what is like
+    /// it find theirs. Bit 12 must be one there; if it is not, the PSW is invalid in the long format too.
+    pub const fn from_short(short: u64) -> Self {
+        /// Bits 33 to 63, of the instruction address.
+        const ADDRESS: u64 = 0x7fff_ffff;
+        /// Bit 12: one in the short format, zero in the long one.
+        const SHORT: u64 = 1 << (63 - 12);
+        Psw { mask: (short & !ADDRESS) ^ SHORT, addr: short & ADDRESS }
+    }
+
     /// Whether the CPU is in the problem state.
     pub const fn is_problem_state(&self) -> bool {
         self.mask & Psw::PROBLEM != 0
@@ -180,6 +190,16 @@ mod tests {
         assert_eq!(psw.address_mask(), u64::MAX);
         assert_eq!(Psw { mask: 0x8000_0000, addr: 0 }.address_mask(), 0x7fff_ffff);
         assert_eq!(Psw::default().address_mask(), 0xff_ffff);
+    }
+
+    #[test]
+    fn a_short_psw_is_as_good_as_a_long_one() {
+        // What Linux begins a kernel by that it has put into memory.
+        let psw = Psw::from_short(0x0008_0000_8001_0010);
+        assert_eq!(psw, Psw { mask: 0x0000_0000_8000_0000, addr: 0x1_0010 });
+        assert_eq!(psw.address_mask(), 0x7fff_ffff);
+        let invalid = Psw::from_short(0x0000_0000_8001_0010);
+        assert_eq!(invalid.mask, 0x0008_0000_8000_0000, "an invalid PSW stays one");
     }
 
     #[test]

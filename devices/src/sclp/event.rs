@@ -33,6 +33,8 @@ const EVENT_ACCEPTED: u8 = 0x80;
 const MASK_LENGTH: usize = 10;
 const MASKS: usize = 12;
 const MAX_MASK_LENGTH: usize = 1021;
+/// Bytes of a mask until the guest has one.
+const INITIAL_MASK_LENGTH: usize = 4;
 
 /// Function codes of READ EVENT DATA: whatever the guest receives, or what a mask behind the header selects.
 const READ_ALL: u8 = 0;
@@ -71,7 +73,7 @@ impl Events {
     pub(super) fn new(sink: Box<dyn Sink>, drained: Hook) -> Self {
         Events {
             receives: 0,
-            mask_length: 4,
+            mask_length: INITIAL_MASK_LENGTH,
             quiesce: false,
             ascii: AsciiInput::default(),
             lines: LineInput::default(),
@@ -79,6 +81,16 @@ impl Events {
             sink,
             drained,
         }
+    }
+
+    /// Forgets the guest: what it listens to, and what it has not read.
+    pub(super) fn reset(&mut self) {
+        self.receives = 0;
+        self.mask_length = INITIAL_MASK_LENGTH;
+        self.quiesce = false;
+        self.ascii = AsciiInput::default();
+        self.lines = LineInput::default();
+        self.console = Console::Ascii;
     }
 
     /// Events that wait and that the guest receives.

@@ -17,7 +17,7 @@ mod tests;
 use event::Events;
 use sccb::{Response, Sccb};
 
-use crate::{Hook, Input, Sink};
+use crate::{Hook, Input, Reset, Shutdown, Sink};
 
 /// Commands, without the bits that number a part of the machine.
 mod command {
@@ -104,12 +104,6 @@ impl Sclp {
         }
     }
 
-    /// Asks the guest to shut down, by signal quiesce. Returns whether it listens. A repeat does nothing until the guest
-    /// has read the request.
-    pub fn quiesce(&mut self) -> bool {
-        self.announce(|events| events.quiesce())
-    }
-
     /// Signals that an event waits, if `change` made it so. While one waits, the guest knows already.
     fn announce<T>(&mut self, change: impl FnOnce(&mut Events) -> T) -> T {
         let pending = self.events.pending();
@@ -118,6 +112,19 @@ impl Sclp {
             (self.signal)(SIGNAL_EVENT_PENDING);
         }
         result
+    }
+}
+
+/// By signal quiesce. A repeat does nothing until the guest has read the request.
+impl Shutdown for Sclp {
+    fn ask(&mut self) -> bool {
+        self.announce(Events::quiesce)
+    }
+}
+
+impl Reset for Sclp {
+    fn reset(&mut self) {
+        self.events.reset();
     }
 }
 

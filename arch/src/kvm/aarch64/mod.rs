@@ -11,8 +11,8 @@ use kvm_bindings::{
     KvmIrqRouting, kvm_enable_cap, kvm_irq_routing_entry, kvm_irq_routing_msi, kvm_msi,
 };
 
-use super::{Error, Result, VmConfig, failed};
-use crate::hv::{Interrupt, IrqRoute};
+use super::{Error, Result, Vcpu, VmConfig, failed};
+use crate::hv::{Interrupt, IrqRoute, SubsystemReset};
 
 pub use caps::{features, host_caps};
 pub use vcpu::{VcpuExtra, init_vcpu, restore, run, save};
@@ -66,6 +66,10 @@ impl Machine {
 
     pub fn finish(&self, _vm: &sys::VmFd, _config: &VmConfig) -> Result<()> {
         self.gic.init()
+    }
+
+    pub fn reset(&self) -> Result<()> {
+        Err(Error::WrongIsa("a reset that leaves RAM as it is"))
     }
 
     pub fn interrupt(&self, vm: &sys::VmFd, interrupt: Interrupt) -> Result<()> {
@@ -130,4 +134,8 @@ impl Machine {
             .map_err(|_| Error::Missing("room for so many interrupt routes"))?;
         vm.set_gsi_routing(&routing).map_err(failed("route interrupts"))
     }
+}
+
+pub fn reset(_vcpu: &mut Vcpu, _reset: SubsystemReset, _goes_on: bool) -> Result<()> {
+    Err(Error::WrongIsa("a reset that leaves RAM as it is"))
 }

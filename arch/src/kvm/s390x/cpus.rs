@@ -59,6 +59,14 @@ impl Cpus {
         }
     }
 
+    /// Has a vCPU leave or enter the stopped state.
+    pub fn set_operates(&self, index: u32, operates: bool) -> Result<()> {
+        match self.lock().get_mut(index as usize) {
+            Some(cpu) => cpu.set_operates(operates),
+            None => Ok(()),
+        }
+    }
+
     /// Has a vCPU enter the stopped state, and tells whether any operates still. Called by its own thread.
     pub fn stop(&self, index: u32) -> Result<bool> {
         let mut cpus = self.lock();

@@ -99,6 +99,7 @@ fn intercepted(vcpu: &mut Vcpu, code: u8, ipa: u16, ipb: u32) -> Result<Exit<'_>
         Action::Stop => stop(vcpu),
         Action::Sigp(sigp) => signal(vcpu, &sigp),
         Action::Reset => Ok(Exit::System(SystemEvent::Reset)),
+        Action::SubsystemReset(reset) => Ok(Exit::System(SystemEvent::SubsystemReset(reset))),
         Action::Crash { reason } => Ok(Exit::System(SystemEvent::Crash { reason })),
     }
 }

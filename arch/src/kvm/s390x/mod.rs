@@ -20,14 +20,15 @@ mod park;
 mod state;
 
 use super::{Error, Result, Vcpu, VmConfig, failed};
-use crate::hv::{CpuModel, Interrupt, IrqRoute, Irqchip, VcpuState};
-use crate::s390x::MpState;
+use crate::hv::{CpuModel, Interrupt, IrqRoute, Irqchip, SubsystemReset, VcpuState};
+use crate::s390x::{MpState, Psw};
 use bindings::{
-    KVM_CAP_S390_HPAGE_1M, KVM_CAP_S390_IRQCHIP, KVM_MP_STATE_OPERATING, KVM_MP_STATE_STOPPED,
-    KVM_S390_INT_SERVICE, kvm_create_device, kvm_device_type_KVM_DEV_TYPE_FLIC, kvm_enable_cap, kvm_mp_state,
-    kvm_s390_interrupt,
+    KVM_CAP_S390_HPAGE_1M, KVM_CAP_S390_IRQCHIP, KVM_DEV_FLIC_CLEAR_IRQS, KVM_MP_STATE_OPERATING,
+    KVM_MP_STATE_STOPPED, KVM_S390_INT_SERVICE, kvm_create_device, kvm_device_attr,
+    kvm_device_type_KVM_DEV_TYPE_FLIC, kvm_enable_cap, kvm_mp_state, kvm_s390_interrupt,
 };
 use cpus::Cpus;
+use vm_memory::{Bytes, GuestAddress};
 
 pub use exit::{VcpuExtra, run};
 pub use features::features;
@@ -44,7 +45,7 @@ pub mod sys {
 pub struct Machine {
     cpus: Cpus,
     /// The floating interrupt controller.
-    _flic: ioctls::DeviceFd,
+    flic: ioctls::DeviceFd,
 }
 
 pub fn create_vm(kvm: &sys::Kvm, config: &VmConfig) -> Result<sys::VmFd> {
@@ -72,11 +73,17 @@ impl Machine {
     pub fn new(_kvm: &sys::Kvm, vm: &sys::VmFd, _config: &VmConfig) -> Result<Self> {
         let mut flic = kvm_create_device { type_: kvm_device_type_KVM_DEV_TYPE_FLIC, ..Default::default() };
         let flic = vm.create_device(&mut flic).map_err(failed("create the floating interrupt controller"))?;
-        Ok(Machine { cpus: Cpus::new(), _flic: flic })
+        Ok(Machine { cpus: Cpus::new(), flic })
     }
 
     pub fn finish(&self, _vm: &sys::VmFd, _config: &VmConfig) -> Result<()> {
         Ok(())
+    }
+
+    pub fn reset(&self) -> Result<()> {
+        let clear = kvm_device_attr { group: KVM_DEV_FLIC_CLEAR_IRQS, ..Default::default() };
+        // SAFETY: the attribute has no data.
+        unsafe { self.flic.set_device_attr(&clear) }.map_err(failed("clear pending interruptions"))
     }
 
     pub fn interrupt(&self, vm: &sys::VmFd, interrupt: Interrupt) -> Result<()> {
@@ -123,4 +130,29 @@ pub fn restore(vcpu: &mut Vcpu, state: &VcpuState) -> Result<()> {
         vcpu.shared.machine.cpus.set(vcpu.index, mp_state == MpState::Operating);
     }
     Ok(())
+}
+
+pub fn reset(vcpu: &mut Vcpu, reset: SubsystemReset, goes_on: bool) -> Result<()> {
+    vcpu.extra = VcpuExtra::default();
+    let reset = match (reset, goes_on) {
+        (SubsystemReset::Clear, _) => vcpu.fd.s390_clear_reset(),
+        (SubsystemReset::LoadNormal, true) => vcpu.fd.s390_initial_reset(),
+        (SubsystemReset::LoadNormal, false) => vcpu.fd.s390_normal_reset(),
+    };
+    reset.map_err(failed("reset a vCPU"))?;
+    if goes_on {
+        let psw = initial_psw(vcpu)?;
+        let run = vcpu.fd.get_kvm_run();
+        (run.psw_mask, run.psw_addr) = (psw.mask, psw.addr);
+    }
+    vcpu.shared.machine.cpus.set_operates(vcpu.index, goes_on)
+}
+
+/// The PSW at absolute address 0.
+fn initial_psw(vcpu: &Vcpu) -> Result<Psw> {
+    let mut short = [0; 8];
+    match vcpu.ram.as_ref().map(|ram| ram.read_slice(&mut short, GuestAddress(0))) {
+        Some(Ok(())) => Ok(Psw::from_short(u64::from_be_bytes(short))),
+        _ => Err(Error::BadState("no RAM to take a PSW from")),
+    }
 }

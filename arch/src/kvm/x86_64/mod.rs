@@ -17,7 +17,7 @@ use kvm_bindings::{
 use kvm_ioctls::Cap;
 
 use super::{Error, Result, Vcpu, VmConfig, failed};
-use crate::hv::{CpuModel, HostCaps, Interrupt, IrqRoute, Irqchip, IsaCaps, VcpuState};
+use crate::hv::{CpuModel, HostCaps, Interrupt, IrqRoute, Irqchip, IsaCaps, SubsystemReset, VcpuState};
 use crate::x86_64::{self, CpuidLeaf, Msr, cpuid};
 
 pub use exit::run;
@@ -169,6 +169,10 @@ impl Machine {
         Ok(())
     }
 
+    pub fn reset(&self) -> Result<()> {
+        Err(Error::WrongIsa("a reset that leaves RAM as it is"))
+    }
+
     pub fn interrupt(&self, vm: &sys::VmFd, interrupt: Interrupt) -> Result<()> {
         match interrupt {
             Interrupt::Line { pin, asserted } => match self.irqchip {
@@ -276,4 +280,8 @@ pub fn restore(vcpu: &mut Vcpu, state: &VcpuState) -> Result<()> {
         VcpuState::X86_64(state) => state::restore(&vcpu.fd, state, vcpu.shared.machine.shape()),
         _ => Err(Error::WrongIsa("this vCPU state")),
     }
+}
+
+pub fn reset(_vcpu: &mut Vcpu, _reset: SubsystemReset, _goes_on: bool) -> Result<()> {
+    Err(Error::WrongIsa("a reset that leaves RAM as it is"))
 }

@@ -4,7 +4,8 @@
 //! guests probe for functions that way: 204 (partitions), 260 (memory), 288 (watchdog), 318 (control program code).
 
 use super::{Action, Instruction};
-use crate::s390x::call::{Answer, program};
+use crate::hv::SubsystemReset;
+use crate::s390x::call::{Answer, Call, IplAccess, program};
 
 /// DIAGNOSE 308: initial program load.
 const IPL: u64 = 0x308;
@@ -23,33 +24,30 @@ pub(super) fn decode(instruction: &Instruction<'_>) -> Action {
     }
 }
 
-/// DIAGNOSE 308: R3 has the subcode, R1 the address of a parameter block, R1 + 1 gets the response.
+/// DIAGNOSE 308: R3 has the subcode, R1 the address of a parameter block, R1 + 1 gets the response (QEMU, target/s390x/diag.c).
 ///
-/// The machine loads the kernel that it was given, by no device, so there is no parameter block to store, and none that could be
-/// set is one that it could load from.
+/// KVM carries out the loads, 3 and 4, as far as it tells us that there is one.
 fn ipl(instruction: &Instruction<'_>, r1: u8, r3: u8) -> Action {
-    /// Clear reset and normal reset of the subsystem. They let the guest go on at the PSW at address 0, which only kernels that
-    /// start other kernels do; here the machine's own kernel is loaded again.
-    const RESETS: std::ops::RangeInclusive<u64> = 0..=1;
+    const CLEAR_RESET: u64 = 0;
+    const LOAD_NORMAL_RESET: u64 = 1;
     const LOAD_CLEAR: u64 = 3;
     const LOAD_NORMAL: u64 = 4;
     const SET: u64 = 5;
     const STORE: u64 = 6;
     const BLOCK_ALIGNMENT: u64 = 4096;
-    const RESPONSE_NO_BLOCK: u64 = 0x0102;
-    const RESPONSE_INVALID_BLOCK: u64 = 0x0402;
-    let subcode = instruction.gpr(r3);
-    let response = match subcode {
+    let access = match instruction.gpr(r3) {
+        CLEAR_RESET => return Action::SubsystemReset(SubsystemReset::Clear),
+        LOAD_NORMAL_RESET => return Action::SubsystemReset(SubsystemReset::LoadNormal),
         LOAD_CLEAR | LOAD_NORMAL => return Action::Reset,
-        _ if RESETS.contains(&subcode) => return Action::Reset,
-        SET => RESPONSE_INVALID_BLOCK,
-        STORE => RESPONSE_NO_BLOCK,
+        SET => IplAccess::Set,
+        STORE => IplAccess::Store,
         _ => return Action::program(program::SPECIFICATION),
     };
-    if r1 % 2 == 1 || !instruction.gpr(r1).is_multiple_of(BLOCK_ALIGNMENT) {
+    let address = instruction.gpr(r1);
+    if r1 % 2 == 1 || !address.is_multiple_of(BLOCK_ALIGNMENT) {
         return Action::program(program::SPECIFICATION);
     }
-    Action::Complete(Answer { cc: None, gprs: vec![(r1 + 1, response)], ..Answer::default() })
+    Action::Call(Call::IplBlock { access, address, response: r1 + 1 })
 }
 
 /// DIAGNOSE 500: general register 1 has the subcode, 2 gets the result.

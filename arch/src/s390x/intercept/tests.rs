@@ -1,6 +1,7 @@
 //! Literal instructions, and what they come to.
 
 use super::*;
+use crate::s390x::call::IplAccess;
 
 /// The PSW of a Linux kernel with interruptions enabled.
 const SUPERVISOR: Psw = Psw { mask: 0x0704_0001_8000_0000, addr: 0x10_0004 };
@@ -129,11 +130,15 @@ fn initial_program_load() {
     // diag %r2,%r4,0x308
     let ipl =
         |subcode, address| decode(&text(&[0x83, 0x24, 0x03, 0x08], &[(2, address), (3, 7), (4, subcode)]));
-    for subcode in [0, 1, 3, 4] {
+    assert_eq!(ipl(0, 0), Action::SubsystemReset(SubsystemReset::Clear));
+    assert_eq!(ipl(1, 0), Action::SubsystemReset(SubsystemReset::LoadNormal));
+    for subcode in [3, 4] {
         assert_eq!(ipl(subcode, 0), Action::Reset, "{subcode}");
     }
-    assert_eq!(ipl(5, 0x9000), answer(None, &[(3, 0x402)]));
-    assert_eq!(ipl(6, 0x9000), answer(None, &[(3, 0x102)]));
+    let block = |access| Action::Call(Call::IplBlock { access, address: 0x9000, response: 3 });
+    assert_eq!(ipl(5, 0x9000), block(IplAccess::Set));
+    assert_eq!(ipl(6, 0x9000), block(IplAccess::Store));
+    assert_eq!(ipl(5, 0x9008), specification());
     assert_eq!(ipl(6, 0x9008), specification(), "the block has a page of its own");
     for subcode in [2, 7, 8, 10, 1 << 32] {
         assert_eq!(ipl(subcode, 0x9000), specification(), "{subcode}");

@@ -58,7 +58,7 @@ fn random_blocks_are_answered() {
             sccb[10] = 0;
         }
         guest.sclp.take(&[mask, b'\r']);
-        guest.sclp.quiesce();
+        guest.sclp.ask();
         let command = COMMANDS.get(usize::from(command) % 7).copied().unwrap_or(u32::from(shape) << 16);
         answered(&mut guest, command, ADDRESS | u32::from(address) << 3, &mut sccb);
         if round % 64 == 0 {

@@ -478,22 +478,39 @@ fn much_input_takes_several_reads() {
 #[test]
 fn quiesce_is_golden() {
     let mut guest = Guest::receiving(ASCII);
-    assert!(!guest.sclp.quiesce(), "the guest does not listen");
+    assert!(!guest.sclp.ask(), "the guest does not listen");
     assert_eq!(guest.signals(), []);
     guest.set_mask(ASCII | QUIESCE);
     guest.signals();
-    assert!(guest.sclp.quiesce());
-    assert!(guest.sclp.quiesce());
+    assert!(guest.sclp.ask());
+    assert!(guest.sclp.ask());
     assert_eq!(guest.signals(), [1]);
     assert_eq!(guest.read(4096), [0, 17, 0, 0, 0, 0, 0, 0x20, 0, 9, 0x1d, 0, 0, 0, 0, 0, 0]);
     assert_eq!(guest.read(4096)[6..8], [0x60, 0xf0]);
 }
 
 #[test]
+fn a_reset_forgets_the_guest() {
+    let mut guest = Guest::receiving(ASCII | COMMAND | QUIESCE);
+    guest.sclp.take(b"a");
+    guest.call(WRITE_EVENT_DATA, &mut MESSAGE.clone());
+    guest.sclp.take(b"b\rc");
+    guest.sclp.ask();
+    guest.signals();
+    guest.sclp.reset();
+    assert_eq!((guest.sclp.room(), guest.sclp.ask()), (0, false), "it does not listen");
+    guest.set_mask(ASCII | COMMAND | QUIESCE);
+    assert_eq!(guest.signals(), [ADDRESS], "nothing waits");
+    assert_eq!(guest.read(4096)[6..8], [0x60, 0xf0]);
+    guest.sclp.take(b"d\r");
+    assert_eq!(guest.read(4096)[8..], [0, 9, 0x1a, 0, 0, 0, 0, b'd', b'\r'], "VT220 at first");
+}
+
+#[test]
 fn selective_reads_select() {
     let mut guest = Guest::receiving(ASCII | QUIESCE);
     guest.sclp.take(b"a");
-    guest.sclp.quiesce();
+    guest.sclp.ask();
     let mut select = |mask: u32| {
         let mut sccb = [0; 32];
         sccb[..8].copy_from_slice(&[0, 32, 1, 0, 0, 0x80, 0, 0]);
