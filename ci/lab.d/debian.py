@@ -138,6 +138,17 @@ class Archive:
             work.rmdir()
         return path
 
+    def download_all(self, package, release):
+        """The paths of the .debs of a package and of all that it depends on."""
+        folder = self.packages / f"all-{self.architecture}-{package}"
+        with cache.locked(self.folder.with_suffix(".lock"), "package downloads"):
+            self._refresh()
+            (folder / "partial").mkdir(parents=True, exist_ok=True)
+            say(f"lab: downloading {package} of {self.architecture} and what it depends on")
+            run(["apt-get", *self._options(), f"-oDir::Cache::archives={folder}", "--yes", "--no-install-recommends",
+                 "--download-only", "install", f"{package}/{release}"], what="apt-get install --download-only")
+        return sorted(folder.glob("*.deb"))
+
 
 def unpack(package, folder):
     """Unpacks a .deb into a folder."""
