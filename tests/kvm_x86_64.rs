@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::sys::pthread::{pthread_kill, pthread_self};
+use nix::sys::pthread::{Pthread, pthread_kill, pthread_self};
 use nix::sys::signal::Signal;
 use triarch::builder::{self, Parts};
 use triarch::console::{Console, SerialSpec};
@@ -273,9 +273,14 @@ fn a_signal_ends_a_run() {
     let signals = Signals::catch().unwrap();
     let mut console = Console::open(&SerialSpec::None).unwrap();
     let mut machine = build(&host, 2, SPIN, &console);
+    /// A thread's id, which some C libraries make a pointer.
+    struct Control(Pthread);
+    // SAFETY: nothing is reached by it, and any thread may use it while the thread that it names lives.
+    unsafe impl Send for Control {}
     // To this thread: the test program's others do not block it.
-    let control = pthread_self();
+    let control = Control(pthread_self());
     let killer = thread::spawn(move || {
+        let Control(control) = { control };
         thread::sleep(Duration::from_millis(50));
         pthread_kill(control, Signal::SIGTERM).unwrap();
     });

@@ -12,7 +12,7 @@ def _library_packages(archive, package):
     found, waiting = [], [package]
     while waiting:
         depends = archive.depends(waiting.pop(), "trixie")
-        new = [name for name in depends if name.startswith("lib") and name not in found]
+        new = [name for name in depends if name.startswith(("lib", "zlib")) and name not in found]
         found += new
         waiting += new
     return found
