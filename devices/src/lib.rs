@@ -12,6 +12,7 @@ mod pl011;
 mod pl031;
 mod sclp;
 mod uart16550;
+pub mod virtio;
 
 pub use acpi_power::AcpiPower;
 pub use bus::{Bus, BusError, Window};
@@ -21,6 +22,9 @@ pub use pl011::Pl011;
 pub use pl031::Pl031;
 pub use sclp::{Sclp, SclpConfig};
 pub use uart16550::Uart16550;
+
+/// Guest RAM as devices see it.
+pub type GuestRam = vm_memory::GuestMemoryMmap<()>;
 
 /// A device whose registers lie on a bus.
 pub trait Device: Send {
@@ -50,6 +54,12 @@ pub enum Effect {
 pub trait Line: Send + Sync {
     /// Sets the level of the line. Setting it to what it is already does nothing.
     fn set(&self, asserted: bool);
+}
+
+/// A message or an edge that interrupts the guest. Who made it knows where it leads.
+pub trait Trigger: Send + Sync {
+    /// Interrupts.
+    fn trigger(&self);
 }
 
 /// Where a console's bytes go: the host end of a serial port.

@@ -338,7 +338,7 @@ fn terminal_input_is_golden() {
     assert_eq!(guest.sclp.take(b"ls\r"), 3);
     assert_eq!(guest.signals(), [1]);
     assert_eq!(guest.sclp.take(b"x"), 1);
-    assert_eq!(guest.signals(), [], "the guest knows");
+    assert!(guest.signals().is_empty(), "the guest knows");
     let golden = [
         0, 19, 0, 0, 0, 0, 0x00,
         0x20, // the guest can take a short response: 19 bytes, and the bit is off
@@ -370,7 +370,7 @@ fn without_the_bit_the_response_has_the_blocks_length() {
 fn line_mode_input_is_golden() {
     let mut guest = Guest::receiving(COMMAND);
     assert_eq!(guest.sclp.take(b"lx\x7fs [a]"), 8);
-    assert_eq!(guest.signals(), [], "the line is not complete");
+    assert!(guest.signals().is_empty(), "the line is not complete");
     assert_eq!(guest.sclp.take(b"\r\n"), 2);
     assert_eq!(guest.signals(), [1]);
     assert_eq!(guest.echo(), b"lx\x08 \x08s [a]\r\n");
@@ -479,7 +479,7 @@ fn much_input_takes_several_reads() {
 fn quiesce_is_golden() {
     let mut guest = Guest::receiving(ASCII);
     assert!(!guest.sclp.ask(), "the guest does not listen");
-    assert_eq!(guest.signals(), []);
+    assert!(guest.signals().is_empty());
     guest.set_mask(ASCII | QUIESCE);
     guest.signals();
     assert!(guest.sclp.ask());

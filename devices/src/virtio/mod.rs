@@ -1,0 +1,62 @@
+//! Virtio, in three layers (VIRTIO 1.2):
+//!
+//! - a device: its configuration space ([`VirtioDevice`]) and, on a thread of its own, what works on its queues ([`Backend`]);
+//! - one state machine for all of them ([`Core`]): status, features, queues;
+//! - thin transports ([`VirtioMmio`]) that make registers of it and lend it a [`Notifier`].
+//!
+//! A device never knows which transport it is on, and a transport never knows what a device does.
+
+mod core;
+mod mmio;
+mod queue;
+mod rng;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod worker;
+
+pub use core::{Core, QueueSetup, status};
+pub use mmio::{MmioNotifier, VirtioMmio};
+pub use queue::{Buffer, Chain, Malformed, Queue, slices, total};
+pub use rng::{Rng, RngBackend};
+pub use worker::{Backend, OWN_EVENTS, Station, Worker};
+
+use virtio_bindings::virtio_ids;
+
+/// What a device is (VIRTIO 1.2, 5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum DeviceType {
+    /// Entropy (5.4).
+    Entropy = virtio_ids::VIRTIO_ID_RNG,
+}
+
+/// The part of a device that answers the driver's register accesses: what it is, and its configuration space.
+///
+/// It is called under the lock of its transport, by vCPU threads.
+pub trait VirtioDevice: Send {
+    /// What it is.
+    fn device_type(&self) -> DeviceType;
+
+    /// Feature bits 0 to 23 and from 50 on, those of its device type. The others are the state machine's.
+    fn features(&self) -> u64;
+
+    /// The most entries that each of its queues can have: powers of 2.
+    fn queue_sizes(&self) -> &[u16];
+
+    /// Reads from configuration space; what lies behind its end reads as zero.
+    fn read_config(&self, offset: u64, data: &mut [u8]);
+
+    /// Writes to configuration space; what can't be written stays as it is.
+    fn write_config(&mut self, offset: u64, data: &[u8]);
+}
+
+/// What a transport lends a device to tell its driver. Called from any thread, even under the transport's lock.
+pub trait Notifier: Send + Sync {
+    /// Buffers of this queue have been used.
+    fn queue(&self, index: u16);
+
+    /// The configuration space, or the device's need of a reset, has changed.
+    fn config(&self);
+}

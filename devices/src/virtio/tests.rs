@@ -1,0 +1,299 @@
+//! What holds for every device on every transport.
+
+use super::testing::{Driver, INDIRECT, Inline, MmioDriver, NEXT, RAM_SIZE, Ring, WRITE, ram};
+use super::{Rng, RngBackend, VirtioDevice, Worker, status};
+use crate::GuestRam;
+
+const VERSION_1: u64 = 1 << 32;
+const INDIRECT_DESC: u64 = 1 << 28;
+const EVENT_IDX: u64 = 1 << 29;
+
+/// Entropy that is not: each byte is its number.
+struct Counting(u8);
+
+impl std::io::Read for Counting {
+    fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
+        for byte in &mut *bytes {
+            *byte = self.0;
+            self.0 = self.0.wrapping_add(1);
+        }
+        Ok(bytes.len())
+    }
+}
+
+type MakeDriver = fn(Box<dyn VirtioDevice>, Box<dyn Worker>, GuestRam) -> Box<dyn Driver>;
+
+/// Every transport.
+const TRANSPORTS: [(&str, MakeDriver); 1] =
+    [("mmio", |device, worker, ram| Box::new(MmioDriver::new(device, worker, ram)))];
+
+/// An entropy device on a transport, reset, and its guest.
+struct Fixture {
+    driver: Box<dyn Driver>,
+    reactor: Inline,
+    ring: Ring,
+}
+
+impl Fixture {
+    fn new(make: MakeDriver) -> Self {
+        let (ram, reactor) = (ram(), Inline::new());
+        let worker = reactor.worker(RngBackend::new(Counting(1)));
+        let driver = make(Box::new(Rng), worker, ram.clone());
+        Fixture { driver, reactor, ring: Ring::new(&ram, 0x1000, 8) }
+    }
+
+    /// Takes the device from a reset to a running driver.
+    fn negotiate(&mut self, features: u64) {
+        let driver = &mut self.driver;
+        driver.set_status(status::ACKNOWLEDGE);
+        driver.set_status(status::ACKNOWLEDGE | status::DRIVER);
+        driver.set_features(features);
+        driver.set_status(status::ACKNOWLEDGE | status::DRIVER | status::FEATURES_OK);
+        assert_eq!(driver.status(), 0xb, "features are agreed on");
+        driver.enable(0, self.ring.size, self.ring.parts);
+        driver.set_status(0xf);
+    }
+
+    /// A running driver.
+    fn running(make: MakeDriver, features: u64) -> Self {
+        let mut fixture = Self::new(make);
+        fixture.negotiate(features);
+        assert_eq!(fixture.driver.status(), 0xf);
+        fixture.settle();
+        fixture
+    }
+
+    fn settle(&self) {
+        self.reactor.run();
+    }
+
+    fn ring(&mut self) {
+        self.driver.ring(0);
+        self.settle();
+    }
+
+    /// That the device wants a reset and gets to work again after it.
+    fn assert_broken_until_reset(&mut self) {
+        assert_eq!(self.driver.status(), 0x4f);
+        assert!(self.driver.told().1, "the driver is told");
+        self.ring.describe(0, &[(0x8000, 4, WRITE, 0)]);
+        self.ring.offer(0);
+        self.ring();
+        assert_eq!(self.ring.take_used(), None);
+        self.driver.set_status(0);
+        assert_eq!(self.driver.status(), 0);
+        self.ring = Ring::new(&self.ring.ram, 0x2000, 8);
+        self.negotiate(VERSION_1);
+        self.ring.describe(0, &[(0x8000, 4, WRITE, 0)]);
+        self.ring.offer(0);
+        self.ring();
+        assert_eq!(self.ring.take_used(), Some((0, 4)));
+    }
+}
+
+fn on_every_transport(test: impl Fn(MakeDriver)) {
+    for (name, make) in TRANSPORTS {
+        println!("over {name}");
+        test(make);
+    }
+}
+
+#[test]
+fn a_request_is_filled_and_told() {
+    on_every_transport(|make| {
+        for features in [VERSION_1, VERSION_1 | EVENT_IDX | INDIRECT_DESC] {
+            let mut fixture = Fixture::running(make, features);
+            assert_eq!(fixture.driver.device_id(), 4);
+            assert_eq!(fixture.driver.told(), (false, false));
+            fixture.ring.describe(3, &[(0x8000, 3, WRITE | NEXT, 4), (0x9000, 2, WRITE, 0)]);
+            fixture.ring.offer(3);
+            fixture.ring();
+            assert_eq!(fixture.ring.take_used(), Some((3, 5)));
+            assert_eq!(fixture.ring.read(0x8000), [1, 2, 3, 0]);
+            assert_eq!(fixture.ring.read(0x9000), [4, 5, 0]);
+            assert_eq!(fixture.driver.told(), (true, false));
+            assert_eq!(fixture.ring.take_used(), None);
+        }
+    });
+}
+
+#[test]
+fn a_ring_goes_round() {
+    on_every_transport(|make| {
+        let mut fixture = Fixture::running(make, VERSION_1);
+        for round in 0..100 {
+            let head = round % 8;
+            fixture.ring.describe(head, &[(0x8000, 1, WRITE, 0)]);
+            fixture.ring.offer(head);
+            fixture.ring();
+            assert_eq!(fixture.ring.take_used(), Some((head.into(), 1)));
+            assert_eq!(fixture.ring.read(0x8000), [u8::try_from(round + 1).unwrap()]);
+        }
+    });
+}
+
+#[test]
+fn an_indirect_table_is_followed() {
+    on_every_transport(|make| {
+        let mut fixture = Fixture::running(make, VERSION_1 | INDIRECT_DESC);
+        fixture.ring.describe(0, &[(0xa000, 32, INDIRECT, 0)]);
+        fixture.ring.put_descriptor(0xa000, 0, (0x8000, 1, WRITE | NEXT, 1));
+        fixture.ring.put_descriptor(0xa000, 1, (0x8100, 1, WRITE, 0));
+        fixture.ring.offer(0);
+        fixture.ring();
+        assert_eq!(fixture.ring.take_used(), Some((0, 2)));
+        assert_eq!((fixture.ring.read(0x8000), fixture.ring.read(0x8100)), ([1], [2]));
+    });
+}
+
+#[test]
+fn interrupts_that_are_not_wanted_do_not_come() {
+    on_every_transport(|make| {
+        let mut fixture = Fixture::running(make, VERSION_1);
+        fixture.ring.set_quiet(true);
+        fixture.ring.describe(0, &[(0x8000, 1, WRITE, 0)]);
+        fixture.ring.offer(0);
+        fixture.ring();
+        assert_eq!(fixture.ring.take_used(), Some((0, 1)));
+        assert_eq!(fixture.driver.told(), (false, false));
+    });
+}
+
+#[test]
+fn features_that_can_not_be_are_not_agreed_on() {
+    on_every_transport(|make| {
+        let offered = Fixture::new(make).driver.features();
+        assert_eq!(offered, VERSION_1 | EVENT_IDX | INDIRECT_DESC);
+        for features in [0, EVENT_IDX, VERSION_1 | 1, VERSION_1 | 1 << 34, u64::MAX] {
+            let mut driver = Fixture::new(make).driver;
+            driver.set_status(3);
+            driver.set_features(features);
+            driver.set_status(0xb);
+            assert_eq!(driver.status(), 3, "{features:#x}");
+            driver.set_status(7);
+            assert_eq!(driver.status(), 3, "no driver without features");
+        }
+    });
+}
+
+#[test]
+fn a_reset_in_the_middle_forgets_everything() {
+    on_every_transport(|make| {
+        let mut fixture = Fixture::running(make, VERSION_1);
+        fixture.ring.describe(0, &[(0x8000, 1, WRITE, 0)]);
+        fixture.ring.offer(0);
+        fixture.driver.ring(0);
+        fixture.driver.set_status(0);
+        assert_eq!((fixture.driver.status(), fixture.driver.told()), (0, (false, false)));
+        fixture.settle();
+        assert_eq!(fixture.ring.take_used(), None, "nothing is written after a reset");
+        fixture.ring = Ring::new(&fixture.ring.ram, 0x3000, 4);
+        fixture.negotiate(VERSION_1);
+        fixture.ring.describe(0, &[(0x8000, 1, WRITE, 0)]);
+        fixture.ring.offer(0);
+        fixture.ring();
+        assert_eq!(fixture.ring.take_used(), Some((0, 1)));
+    });
+}
+
+#[test]
+fn a_stopped_device_goes_on_where_it_was() {
+    on_every_transport(|make| {
+        let mut fixture = Fixture::running(make, VERSION_1);
+        fixture.ring.describe(0, &[(0x8000, 1, WRITE, 0), (0x8001, 1, WRITE, 0)]);
+        fixture.ring.offer(0);
+        fixture.ring();
+        fixture.driver.core().stop();
+        assert_eq!(fixture.driver.core().queue(0).progress, (1, 1));
+        fixture.ring.offer(1);
+        fixture.ring();
+        assert_eq!((fixture.ring.take_used(), fixture.ring.take_used()), (Some((0, 1)), None));
+        fixture.driver.core().start();
+        fixture.settle();
+        assert_eq!(fixture.ring.take_used(), Some((1, 1)), "what was rung for meanwhile is served");
+    });
+}
+
+#[test]
+fn rings_that_can_not_be_ask_for_a_reset() {
+    const END: u64 = RAM_SIZE as u64;
+    on_every_transport(|make| {
+        let cases = [
+            (8, [0x1008, 0x2000, 0x3000]),
+            (8, [0x1000, 0x2001, 0x3000]),
+            (8, [0x1000, 0x2000, 0x3002]),
+            (3, [0x1000, 0x2000, 0x3000]),
+            (0, [0x1000, 0x2000, 0x3000]),
+            (128, [0x1000, 0x2000, 0x3000]),
+            (8, [END - 16, 0x2000, 0x3000]),
+            (8, [0x1000, END - 16, 0x3000]),
+            (8, [0x1000, 0x2000, END - 16]),
+            (8, [0x1000, 0x2000, u64::MAX - 3]),
+            (8, [u64::MAX - 15, 0x2000, 0x3000]),
+        ];
+        for (size, parts) in cases {
+            let mut fixture = Fixture::new(make);
+            fixture.driver.set_status(3);
+            fixture.driver.set_features(VERSION_1);
+            fixture.driver.set_status(0xb);
+            fixture.driver.enable(0, size, parts);
+            fixture.driver.set_status(0xf);
+            fixture.assert_broken_until_reset();
+        }
+    });
+}
+
+#[test]
+fn chains_that_can_not_be_ask_for_a_reset() {
+    const END: u64 = RAM_SIZE as u64;
+    on_every_transport(|make| {
+        let cases: [(&str, &[super::testing::Descriptor]); 9] = [
+            ("a loop", &[(0x8000, 1, WRITE | NEXT, 1), (0x8000, 1, WRITE | NEXT, 0)]),
+            ("itself", &[(0x8000, 1, WRITE | NEXT, 0)]),
+            ("an index out of range", &[(0x8000, 1, WRITE | NEXT, 8)]),
+            ("a buffer across the end of RAM", &[(END - 1, 2, WRITE, 0)]),
+            ("a buffer across the end of all", &[(u64::MAX, 2, WRITE, 0)]),
+            ("readable after writable", &[(0x8000, 1, WRITE | NEXT, 1), (0x8000, 1, 0, 0)]),
+            ("an indirect table of odd length", &[(0xa000, 17, INDIRECT, 0)]),
+            ("an indirect table outside", &[(END, 16, INDIRECT, 0)]),
+            ("an empty indirect table", &[(0xa000, 0, INDIRECT, 0)]),
+        ];
+        for (what, descriptors) in cases {
+            println!("{what}");
+            let mut fixture = Fixture::running(make, VERSION_1 | INDIRECT_DESC);
+            fixture.ring.describe(0, descriptors);
+            fixture.ring.offer(0);
+            fixture.ring();
+            fixture.assert_broken_until_reset();
+        }
+    });
+}
+
+#[test]
+fn a_head_or_an_index_out_of_range_asks_for_a_reset() {
+    on_every_transport(|make| {
+        let mut fixture = Fixture::running(make, VERSION_1);
+        fixture.ring.offer(8);
+        fixture.ring();
+        fixture.assert_broken_until_reset();
+        let mut fixture = Fixture::running(make, VERSION_1);
+        fixture.ring.set_available(9);
+        fixture.ring();
+        fixture.assert_broken_until_reset();
+    });
+}
+
+#[test]
+fn a_chain_of_endless_buffers_is_refused() {
+    on_every_transport(|make| {
+        let mut fixture = Fixture::running(make, VERSION_1 | INDIRECT_DESC);
+        for index in 0..1025 {
+            let flags = if index < 1024 { WRITE | NEXT } else { WRITE };
+            fixture.ring.put_descriptor(0xa000, index, (0x8000, 1, flags, index + 1));
+        }
+        fixture.ring.describe(0, &[(0xa000, 1025 * 16, INDIRECT, 0)]);
+        fixture.ring.offer(0);
+        fixture.ring();
+        fixture.assert_broken_until_reset();
+    });
+}
