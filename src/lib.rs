@@ -8,6 +8,7 @@ pub mod loader;
 pub mod machine;
 pub mod memory;
 pub mod platform;
+pub mod reactor;
 pub mod s390x;
 pub mod shutdown;
 pub mod stats;
