@@ -1,17 +1,25 @@
 //! The VM builder: carries out a plan.
 
+use std::borrow::Cow;
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use triarch_arch::GuestRam;
-use triarch_arch::hv::{Interrupt, IrqRoute, Irqchip};
-use triarch_arch::kvm::{self, Host, Interrupts, VmConfig};
-use triarch_boards::{Attachment, DeviceKind, DeviceSlot, MachinePlan};
+use triarch_arch::hv::{Doorbell, Interrupt, IrqRoute, Irqchip};
+use triarch_arch::kvm::{self, Host, Interrupts, Vm, VmConfig};
+use triarch_boards::{Attachment, DeviceKind, DeviceSlot, MachinePlan, VirtioKind};
+use triarch_devices::css::{Attention, Css};
+use triarch_devices::virtio::{
+    Backend, CcwWiring, Rng, RngBackend, VirtioCcw, VirtioDevice, VirtioMmio, Worker,
+};
 use triarch_devices::{
     AcpiPower, Bus, BusError, Device, Hook, I8042, Input, Ioapic, Line, MsiMessage, Pl011, Pl031, Reset,
-    Sclp, SclpConfig, Shutdown, Uart16550, Window,
+    Sclp, SclpConfig, Shutdown, Trigger, Uart16550, Window,
 };
 
+use crate::ccw::{KernelFloating, Routes};
+use crate::channel::Channel;
 use crate::console::Console;
 use crate::loader::{self, BootFiles};
 use crate::machine::Machine;
@@ -20,6 +28,7 @@ use crate::platform::Platform;
 use crate::s390x::Calls;
 use crate::stats::Stats;
 use crate::vcpu::{Gone, Reporter, VcpuThread};
+use crate::virtio::{Transport, Virtio};
 use crate::wake::Wake;
 
 /// Why a machine can't be built.
@@ -38,7 +47,7 @@ pub enum Error {
     #[error("device {name} has no place")]
     Bus {
         /// The slot's name.
-        name: &'static str,
+        name: Cow<'static, str>,
         /// Why.
         source: BusError,
     },
@@ -46,9 +55,17 @@ pub enum Error {
     #[error("the plan of device {name} can't be carried out: {what}")]
     Slot {
         /// The slot's name.
-        name: &'static str,
+        name: Cow<'static, str>,
         /// Why.
         what: &'static str,
+    },
+    /// A device can't have what it needs of the host.
+    #[error("device {name} can't be made")]
+    Device {
+        /// The slot's name.
+        name: Cow<'static, str>,
+        /// What the system said.
+        source: std::io::Error,
     },
     /// A thread or a pipe can't be had.
     #[error("can't start the machine's threads")]
@@ -90,6 +107,7 @@ pub fn build(host: &Host, plan: &MachinePlan, parts: &Parts<'_>) -> Result<Machi
     }
 
     let wake = Arc::new(Wake::new().map_err(Error::Threads)?);
+    let channel = ChannelHost::of(plan, &ram, &vm);
     let mut devices = DeviceBuilder {
         plan,
         ram: &ram,
@@ -98,21 +116,24 @@ pub fn build(host: &Host, plan: &MachinePlan, parts: &Parts<'_>) -> Result<Machi
         wake: wake.clone(),
         platform: Platform { mmio: Bus::default(), pio: Bus::default(), ioapic: None, s390x: None },
         input: None,
-        resettable: Vec::new(),
+        resettable: channel.iter().map(|channel| channel.css.clone() as Arc<Mutex<dyn Reset>>).collect(),
         shutdown: None,
+        vm: &vm,
+        virtio: Virtio::default(),
+        channel,
     };
     if let Irqchip::X86Split { pins } = plan.irqchip {
         devices.platform.ioapic = Some(Arc::new(Mutex::new(ioapic(pins, vm.interrupts()))));
     }
     plan.slots.iter().try_for_each(|slot| devices.add(slot))?;
-    let DeviceBuilder { platform, input, resettable, shutdown, .. } = devices;
+    let DeviceBuilder { platform, input, resettable, shutdown, virtio, .. } = devices;
 
     let platform = Arc::new(platform);
     let (reporter, reports) = Reporter::new(wake.clone());
     let spawn = |vcpu| VcpuThread::spawn(vcpu, platform.clone(), reporter.clone(), parts.stats.clone());
     let vcpus = vcpus.into_iter().map(spawn).collect::<Result<Vec<_>, _>>().map_err(Error::Threads)?;
     let output = parts.console.output_control();
-    Ok(Machine { vcpus, reports, wake, input, resettable, shutdown, output, ram, vm })
+    Ok(Machine { vcpus, reports, wake, input, resettable, shutdown, output, virtio, ram, vm })
 }
 
 /// One more than the highest guest-physical address of a plan.
@@ -120,7 +141,7 @@ fn address_limit(plan: &MachinePlan) -> u64 {
     let ram = plan.ram.iter().map(|range| range.base.saturating_add(range.size));
     let slots = plan.slots.iter().filter_map(|slot| match slot.at {
         Attachment::Mmio { base, size } => Some(base.saturating_add(size)),
-        Attachment::Pio { .. } | Attachment::ServiceCall => None,
+        Attachment::Pio { .. } | Attachment::ServiceCall | Attachment::Subchannel { .. } => None,
     });
     ram.chain(slots).max().unwrap_or(0)
 }
@@ -143,9 +164,29 @@ pub fn ioapic(pins: u32, interrupts: Interrupts) -> Ioapic {
 }
 
 /// Sends an interrupt; that the host fails to is nothing that a device or the guest can do anything about.
-fn send(interrupts: &Interrupts, interrupt: Interrupt) {
+pub(crate) fn send(interrupts: &Interrupts, interrupt: Interrupt) {
     if let Err(error) = interrupts.send(interrupt) {
         tracing::error!("{interrupt:?} is lost: {error}");
+    }
+}
+
+/// What devices behind subchannels share.
+#[derive(Clone)]
+struct ChannelHost {
+    css: Arc<Mutex<Css>>,
+    floating: Arc<KernelFloating>,
+    routes: Arc<Routes>,
+}
+
+impl ChannelHost {
+    /// Of a plan that has such devices.
+    fn of(plan: &MachinePlan, ram: &GuestRam, vm: &Vm) -> Option<Self> {
+        let is_subchannel = |slot: &DeviceSlot| matches!(slot.at, Attachment::Subchannel { .. });
+        plan.slots.iter().any(is_subchannel).then(|| {
+            let floating = Arc::new(KernelFloating(vm.interrupts()));
+            let css = Arc::new(Mutex::new(Css::new(ram.clone(), floating.clone())));
+            ChannelHost { css, floating, routes: Arc::new(Routes::new(vm.interrupts())) }
+        })
     }
 }
 
@@ -160,6 +201,9 @@ struct DeviceBuilder<'a> {
     input: Option<Arc<Mutex<dyn Input>>>,
     resettable: Vec<Arc<Mutex<dyn Reset>>>,
     shutdown: Option<Arc<Mutex<dyn Shutdown>>>,
+    vm: &'a Vm,
+    virtio: Virtio,
+    channel: Option<ChannelHost>,
 }
 
 impl DeviceBuilder<'_> {
@@ -176,26 +220,34 @@ impl DeviceBuilder<'_> {
             DeviceKind::Pl031 => Arc::new(Mutex::new(Pl031::new())),
             DeviceKind::Ioapic => match &self.platform.ioapic {
                 Some(ioapic) => ioapic.clone(),
-                None => return Err(Error::Slot { name: slot.name, what: "the irqchip is not split" }),
+                None => {
+                    return Err(Error::Slot { name: slot.name.clone(), what: "the irqchip is not split" });
+                }
             },
             DeviceKind::Sclp => return self.sclp(slot),
+            DeviceKind::Virtio(kind) => match slot.at {
+                Attachment::Subchannel { number, device } => {
+                    return self.virtio_ccw(kind, slot, (number, device));
+                }
+                _ => self.virtio_mmio(kind, slot)?,
+            },
         };
         let (bus, window) = match slot.at {
             Attachment::Mmio { base, size } => (&mut self.platform.mmio, Window { base, size }),
             Attachment::Pio { base, size } => {
                 (&mut self.platform.pio, Window { base: base.into(), size: size.into() })
             }
-            Attachment::ServiceCall => {
-                return Err(Error::Slot { name: slot.name, what: "it needs a window on a bus" });
+            Attachment::ServiceCall | Attachment::Subchannel { .. } => {
+                return Err(Error::Slot { name: slot.name.clone(), what: "it needs a window on a bus" });
             }
         };
-        bus.insert(window, device).map_err(|source| Error::Bus { name: slot.name, source })
+        bus.insert(window, device).map_err(|source| Error::Bus { name: slot.name.clone(), source })
     }
 
     fn sclp(&mut self, slot: &DeviceSlot) -> Result<(), Error> {
         if slot.at != Attachment::ServiceCall || slot.irq != Some(IrqRoute::ServiceSignal) {
             return Err(Error::Slot {
-                name: slot.name,
+                name: slot.name.clone(),
                 what: "it is called by SERVC and signals by the service signal",
             });
         }
@@ -209,8 +261,67 @@ impl DeviceBuilder<'_> {
         self.resettable.push(sclp.clone());
         self.shutdown = Some(sclp.clone());
         let completed = Box::new(signal(self.interrupts.clone()));
-        self.platform.s390x = Some(Calls::new(sclp, self.ram.clone(), completed));
+        let channel = self.channel.as_ref().map(|channel| Channel::new(channel.css.clone()));
+        self.platform.s390x = Some(Calls::new(sclp, self.ram.clone(), completed, channel));
         Ok(())
+    }
+
+    fn virtio_mmio(&mut self, kind: VirtioKind, slot: &DeviceSlot) -> Result<Arc<Mutex<dyn Device>>, Error> {
+        let failed = |source| Error::Device { name: slot.name.clone(), source };
+        let Attachment::Mmio { base, .. } = slot.at else {
+            return Err(Error::Slot { name: slot.name.clone(), what: "it needs a window in memory" });
+        };
+        let (device, worker) = self.virtio_device(kind).map_err(failed)?;
+        let edge = Box::new(Edge(self.line(slot)?));
+        let mut transport = VirtioMmio::new(device, worker, self.ram.clone(), edge).map_err(failed)?;
+        for (queue, event) in (0..).zip(transport.core().doorbells()) {
+            let doorbell = Doorbell::Mmio { address: base + VirtioMmio::DOORBELL, value: queue };
+            self.virtio.doorbells.push(self.vm.watch(doorbell, event.clone())?);
+        }
+        let transport = Arc::new(Mutex::new(transport));
+        self.virtio.transports.push(Transport::Mmio(transport.clone()));
+        Ok(transport)
+    }
+
+    fn virtio_ccw(
+        &mut self,
+        kind: VirtioKind,
+        slot: &DeviceSlot,
+        (number, device_number): (u16, u16),
+    ) -> Result<(), Error> {
+        let failed = |source| Error::Device { name: slot.name.clone(), source };
+        let Some(channel) = self.channel.clone() else {
+            return Err(Error::Slot { name: slot.name.clone(), what: "there is no channel subsystem" });
+        };
+        let (device, worker) = self.virtio_device(kind).map_err(failed)?;
+        let queues = u16::try_from(device.queue_sizes().len()).unwrap_or(u16::MAX);
+        let attention = Arc::new(Attention::new(number, channel.floating.clone()));
+        let wiring = CcwWiring {
+            attention: attention.clone(),
+            floating: channel.floating.clone(),
+            routes: Box::new(channel.routes.device(queues).map_err(failed)?),
+        };
+        let mut unit = VirtioCcw::new(device, worker, self.ram.clone(), wiring).map_err(failed)?;
+        for (queue, event) in (0..).zip(unit.core().doorbells()) {
+            let doorbell = Doorbell::Ccw { id: attention.id(), queue };
+            self.virtio.doorbells.push(self.vm.watch(doorbell, event.clone())?);
+        }
+        let mut css = channel.css.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = |_| Error::Slot { name: slot.name.clone(), what: "its subchannel is taken" };
+        css.add(device_number, Box::new(unit), attention).map_err(taken)?;
+        self.virtio.transports.push(Transport::Ccw(channel.css.clone(), number));
+        Ok(())
+    }
+
+    /// A virtio device, in its two parts.
+    fn virtio_device(&mut self, kind: VirtioKind) -> io::Result<(Box<dyn VirtioDevice>, Box<dyn Worker>)> {
+        let (device, backend): (Box<dyn VirtioDevice>, Box<dyn Backend>) = match kind {
+            VirtioKind::Rng => {
+                let source = std::fs::File::open("/dev/urandom")?;
+                (Box::new(Rng), Box::new(RngBackend::new(source)))
+            }
+        };
+        Ok((device, self.virtio.reactor()?.worker(backend)))
     }
 
     fn console_device<D: Device + Input + 'static>(&mut self, device: D) -> Arc<Mutex<dyn Device>> {
@@ -227,7 +338,7 @@ impl DeviceBuilder<'_> {
 
     fn line(&self, slot: &DeviceSlot) -> Result<Arc<dyn Line>, Error> {
         let Some(IrqRoute::Pin { pin }) = slot.irq else {
-            return Err(Error::Slot { name: slot.name, what: "it needs a pin" });
+            return Err(Error::Slot { name: slot.name.clone(), what: "it needs a pin" });
         };
         Ok(match &self.platform.ioapic {
             Some(ioapic) => Arc::new(IoapicLine { ioapic: ioapic.clone(), pin }),
@@ -237,6 +348,16 @@ impl DeviceBuilder<'_> {
                 level: AtomicBool::new(false),
             }),
         })
+    }
+}
+
+/// An edge on a line.
+struct Edge(Arc<dyn Line>);
+
+impl Trigger for Edge {
+    fn trigger(&self) {
+        self.0.set(true);
+        self.0.set(false);
     }
 }
 

@@ -2,6 +2,8 @@
 #![deny(clippy::print_stderr, clippy::print_stdout, reason = "they panic when nobody reads; see `tell`")]
 
 pub mod builder;
+pub mod ccw;
+pub mod channel;
 pub mod cli;
 pub mod console;
 pub mod loader;
@@ -14,6 +16,7 @@ pub mod shutdown;
 pub mod stats;
 mod tell;
 pub mod vcpu;
+pub mod virtio;
 pub mod wake;
 
 pub use triarch_arch::Isa;

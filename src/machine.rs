@@ -18,6 +18,7 @@ use triarch_devices::{Input, Reset, Shutdown};
 use crate::console::{self, Console, OutputControl, Received};
 use crate::shutdown::{Next, Request};
 use crate::vcpu::{Gone, Report, VcpuThread};
+use crate::virtio::Virtio;
 use crate::wake::Wake;
 
 /// How a machine's run ended.
@@ -107,6 +108,7 @@ pub struct Machine {
     /// How the guest is asked to shut down, where the machine has a way.
     pub(crate) shutdown: Option<Arc<Mutex<dyn Shutdown>>>,
     pub(crate) output: OutputControl,
+    pub(crate) virtio: Virtio,
     pub(crate) ram: GuestRam,
     pub(crate) vm: Vm,
 }
@@ -208,16 +210,20 @@ impl Machine {
         Ok(self.resume()?)
     }
 
-    /// Lets every vCPU run.
+    /// Lets every device work, and every vCPU run.
     pub fn resume(&self) -> Result<(), Gone> {
         self.output.set_hurry(false);
+        self.virtio.start();
         self.vcpus.iter().try_for_each(VcpuThread::resume)
     }
 
-    /// Pauses every vCPU; when it returns, none is in the guest. A console that does not take output does not hold it up.
+    /// Pauses every vCPU and every device; when it returns, none is in the guest, and nothing touches its RAM any more. A console
+    /// that does not take output does not hold it up.
     pub fn pause(&self) -> Result<(), Gone> {
         self.output.set_hurry(true);
-        VcpuThread::pause_all(&self.vcpus)
+        VcpuThread::pause_all(&self.vcpus)?;
+        self.virtio.stop();
+        Ok(())
     }
 
     /// Reads the state of every vCPU, by index. They are paused.

@@ -9,6 +9,7 @@ use triarch_arch::s390x::{Answer, Call, IplAccess, ipl_response, program};
 use triarch_devices::Sclp;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend};
 
+use crate::channel::{Channel, absent, not_notified};
 use ipl::IplBlock;
 
 /// Raises the service signal with a parameter.
@@ -23,12 +24,14 @@ pub struct Calls {
     ram: GuestRam,
     signal: Signal,
     ipl: Mutex<Option<IplBlock>>,
+    channel: Option<Channel>,
 }
 
 impl Calls {
-    /// Calls go to `sclp`, whose control blocks are in `ram`; a completed one is told of by `signal`.
-    pub fn new(sclp: Arc<Mutex<Sclp>>, ram: GuestRam, signal: Signal) -> Self {
-        Calls { sclp, ram, signal, ipl: Mutex::new(None) }
+    /// Calls go to `sclp`, whose control blocks are in `ram`; a completed one is told of by `signal`. I/O instructions go to
+    /// `channel`, if there is one.
+    pub fn new(sclp: Arc<Mutex<Sclp>>, ram: GuestRam, signal: Signal, channel: Option<Channel>) -> Self {
+        Calls { sclp, ram, signal, ipl: Mutex::new(None), channel }
     }
 
     /// Carries out a call of a vCPU.
@@ -39,6 +42,10 @@ impl Calls {
                 Ok(code) => Answer { cc: None, gprs: vec![(*response, code)], ..Answer::default() },
                 Err(NoMemory) => Answer::program(program::ADDRESSING),
             },
+            Call::Io(call) => self.channel.as_ref().map_or_else(|| absent(call), |channel| channel.io(call)),
+            Call::Notify { id, queue } => {
+                self.channel.as_ref().map_or_else(not_notified, |channel| channel.notify(*id, *queue))
+            }
         }
     }
 
@@ -102,6 +109,7 @@ impl Calls {
 
 #[cfg(test)]
 mod tests {
+    use triarch_arch::s390x::{IoCall, IoInstruction, Operand};
     use triarch_devices::{SclpConfig, Sink};
 
     use super::*;
@@ -137,7 +145,8 @@ mod tests {
                 seen.read_slice(&mut response, GuestAddress(u64::from(parameter & !7) + 6)).unwrap();
                 raised.lock().unwrap().push((parameter, u16::from_be_bytes(response)));
             });
-            Fixture { calls: Calls::new(Arc::new(Mutex::new(sclp)), ram.clone(), signal), ram, signals }
+            let calls = Calls::new(Arc::new(Mutex::new(sclp)), ram.clone(), signal, None);
+            Fixture { calls, ram, signals }
         }
 
         /// Writes a block's header and calls.
@@ -192,6 +201,21 @@ mod tests {
             assert_eq!(fixture.call(READ_SCP_INFO, 0x9000, length), Answer::program(6), "{length}");
         }
         assert_eq!(fixture.signals(), []);
+    }
+
+    #[test]
+    fn without_a_channel_subsystem_there_are_no_devices() {
+        let fixture = Fixture::new();
+        let call = IoCall {
+            instruction: IoInstruction::StoreSubchannel,
+            register1: 0x1_0000,
+            register2: 0,
+            operand: Operand { address: 0x8000, access_register: 0 },
+            block: Vec::new(),
+        };
+        assert_eq!(fixture.calls.serve(&Call::Io(call)), Answer::cc(3));
+        let refused = Answer { gprs: vec![(2, 0xffff_ffff_ffff_ffea)], ..Answer::done() };
+        assert_eq!(fixture.calls.serve(&Call::Notify { id: 0x1_0000, queue: 0 }), refused);
     }
 
     #[test]

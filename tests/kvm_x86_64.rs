@@ -100,9 +100,9 @@ fn plan(host: &Host, cpus: u32, code: &[u8]) -> MachinePlan {
         size: bytes.len() as u64,
         source: Source::Bytes { bytes: bytes.to_vec() },
     };
-    let slot = |name, kind, base, size, irq| {
+    let slot = |name: &'static str, kind, base, size, irq| {
         let at = Attachment::Pio { base, size };
-        DeviceSlot { name, kind, at, irq }
+        DeviceSlot { name: name.into(), kind, at, irq }
     };
     MachinePlan {
         isa: Isa::X86_64,

@@ -95,6 +95,36 @@ pub enum IrqRoute {
     },
     /// The SCLP's service signal, an external interrupt (s390x).
     ServiceSignal,
+    /// An adapter's interrupt, that KVM tells of by setting bits in the guest's memory (s390x).
+    Adapter {
+        /// Guest-physical address of a byte that has the indicator.
+        indicator: u64,
+        /// The indicator's bit in it: 0 is the most significant.
+        bit: u8,
+        /// Guest-physical address of the summary byte, of which the least significant bit is set.
+        summary: u64,
+        /// Interruption subclass.
+        isc: u8,
+    },
+}
+
+/// Where a guest's driver rings for a device, so that KVM can write an eventfd instead of leaving the guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doorbell {
+    /// A 32-bit write of a value to an address without memory.
+    Mmio {
+        /// Guest-physical address.
+        address: u64,
+        /// The value; other values leave the guest.
+        value: u32,
+    },
+    /// A notification of a virtio device by DIAGNOSE 500 (s390x).
+    Ccw {
+        /// The device's subsystem-identification word.
+        id: u32,
+        /// Its queue; those of other queues leave the guest.
+        queue: u32,
+    },
 }
 
 /// An interrupt sent to the guest from the VMM's own threads.
@@ -121,6 +151,22 @@ pub enum Interrupt {
         /// SCCB address and event-pending bit (z/Architecture's external interrupt 0x2401).
         parameter: u32,
     },
+    /// An I/O interruption (s390x).
+    Io {
+        /// The subsystem-identification word; 0 for an adapter.
+        id: u32,
+        /// The interruption parameter.
+        parameter: u32,
+        /// The interruption-identification word.
+        word: u32,
+    },
+    /// None: a subchannel's I/O interruption that the guest has not taken yet is taken back (s390x).
+    WithdrawIo {
+        /// The subsystem-identification word.
+        id: u32,
+    },
+    /// The machine check that tells of channel reports (s390x).
+    ChannelReport,
 }
 
 /// State of one vCPU, of whichever ISA.

@@ -6,119 +6,25 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails is what it is for")]
 
 mod common;
+#[path = "common/s390x.rs"]
+mod guest;
 
-use std::fs::File;
-use std::os::fd::FromRawFd;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
 use common::{host, run};
-use triarch_arch::hv::{
-    CpuModel, Exit, HostCaps, Interrupt, IrqRoute, Irqchip, IsaCaps, SubsystemReset, SystemEvent, VcpuState,
-};
-use triarch_arch::kvm::{Error, Host, Vcpu, Vm, VmConfig, install_kick_handler};
-use triarch_arch::s390x::{self, Answer, Call, MpState, Psw, Timers};
-use triarch_arch::{GuestRam, ram};
-use vm_memory::{Bytes, FileOffset, GuestAddress, GuestRegionMmap};
-
-const RAM: usize = 1 << 20;
-const CODE: u64 = 0x1_0000;
-/// Of the second vCPU.
-const CODE_1: u64 = 0x2_0000;
-/// The service-call control block of the guests.
-const SCCB: u64 = 0x4000;
-/// 64-bit addresses, all interruptions off.
-const MASK: u64 = 0x0000_0001_8000_0000;
-/// New PSWs of interruptions in the prefix area (Principles of Operation, "Assigned Storage Locations").
-const RESTART_NEW: u64 = 0x1a0;
-const EXTERNAL_NEW: u64 = 0x1b0;
-const PROGRAM_NEW: u64 = 0x1d0;
-
-fn s390x_caps(caps: &HostCaps) -> &s390x::HostCaps {
-    let IsaCaps::S390x(caps) = &caps.isa else { panic!("an s390x host") };
-    caps
-}
-
-/// RAM as KVM takes it: shared, and aligned.
-fn allocate() -> GuestRam {
-    // SAFETY: the name ends in a NUL; the descriptor is new.
-    let file = unsafe { File::from_raw_fd(libc::memfd_create(c"ram".as_ptr(), libc::MFD_CLOEXEC)) };
-    file.set_len(RAM as u64).unwrap();
-    let mapping = ram::map(&FileOffset::new(file, 0), RAM).unwrap();
-    GuestRam::from_regions(vec![GuestRegionMmap::new(mapping, GuestAddress(0)).unwrap()]).unwrap()
-}
-
-struct Guest {
-    vm: Vm,
-    vcpus: Vec<Vcpu>,
-    ram: GuestRam,
-}
-
-impl Guest {
-    fn new(host: &Host, cpus: u32, code: &[u8]) -> Self {
-        let model = s390x_caps(&host.caps().unwrap()).cpu_model();
-        let config = VmConfig {
-            irqchip: Irqchip::Flic,
-            cpu_model: CpuModel::S390x(model),
-            cpus,
-            address_limit: RAM as u64,
-            huge_pages: false,
-        };
-        let mut vm = host.create_vm(config).unwrap();
-        let ram = allocate();
-        ram.write_slice(code, GuestAddress(CODE)).unwrap();
-        vm.set_ram(&ram).unwrap();
-        let vcpus = (0..cpus).map(|index| vm.create_vcpu(index).unwrap()).collect();
-        vm.finish().unwrap();
-        Guest { vm, vcpus, ram }
-    }
-
-    /// Puts vCPU 0 at the start of the code, as a plan does.
-    fn boot(mut self) -> Self {
-        restore(&mut self.vcpus[0], s390x::VcpuState { psw: Some(at(CODE)), ..Default::default() });
-        self
-    }
-
-    fn write_psw(&self, address: u64, psw: Psw) {
-        let bytes = [psw.mask.to_be_bytes(), psw.addr.to_be_bytes()].concat();
-        self.ram.write_slice(&bytes, GuestAddress(address)).unwrap();
-    }
-
-    fn read<const N: usize>(&self, address: u64) -> [u8; N] {
-        let mut bytes = [0; N];
-        self.ram.read_slice(&mut bytes, GuestAddress(address)).unwrap();
-        bytes
-    }
-
-    fn read_u64(&self, address: u64) -> u64 {
-        u64::from_be_bytes(self.read(address))
-    }
-}
-
-fn at(addr: u64) -> Psw {
-    Psw { mask: MASK, addr }
-}
-
-fn save(vcpu: &mut Vcpu) -> s390x::VcpuState {
-    match vcpu.save().unwrap() {
-        VcpuState::S390x(state) => *state,
-        other => panic!("not an s390x state: {other:?}"),
-    }
-}
-
-fn restore(vcpu: &mut Vcpu, state: s390x::VcpuState) {
-    vcpu.restore(&VcpuState::S390x(Box::new(state))).unwrap();
-}
+use guest::*;
+use triarch_arch::hv::{Exit, Interrupt, IrqRoute, SubsystemReset, SystemEvent, VcpuState};
+use triarch_arch::kvm::{Error, Host, Vcpu, install_kick_handler};
+use triarch_arch::s390x::{self, Answer, MpState, Psw, Timers};
+use vm_memory::{Bytes, GuestAddress};
 
 /// Runs until the state is as `enough` says.
 fn run_until(vcpu: Vcpu, enough: impl Fn(&s390x::VcpuState) -> bool) -> Vcpu {
     common::run_until(vcpu, |state| matches!(state, VcpuState::S390x(state) if enough(state)))
 }
 
-/// `llilf %r2,0x00120001; lghi %r4,0x4000; servc %r2,%r4`: 14 bytes.
-const SERVC: [u8; 14] = [0xc0, 0x2f, 0x00, 0x12, 0x00, 0x01, 0xa7, 0x49, 0x40, 0x00, 0xb2, 0x20, 0x00, 0x24];
-const SERVC_CALL: Call = Call::ServiceCall { command: 0x0012_0001, sccb: SCCB };
 /// `lghi %r3,0; sigp %r0,%r3,5`: stops itself.
 const STOP: [u8; 8] = [0xa7, 0x39, 0x00, 0x00, 0xae, 0x03, 0x00, 0x05];
 

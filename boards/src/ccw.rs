@@ -9,6 +9,7 @@ use triarch_devices::Sclp;
 
 use crate::{
     Attachment, Board, DeviceKind, DeviceSlot, Error, MachinePlan, MachineSpec, RamRange, Segment, Source,
+    virtio,
 };
 
 /// The least RAM: a stock kernel's image, its decompressor's heap and what it unpacks take some 48 MiB at once.
@@ -42,7 +43,7 @@ pub(crate) fn plan(spec: &MachineSpec, host: &HostCaps) -> Result<MachinePlan, E
         }
     };
     let sclp = DeviceSlot {
-        name: "sclp0",
+        name: "sclp0".into(),
         kind: DeviceKind::Sclp,
         at: Attachment::ServiceCall,
         irq: Some(IrqRoute::ServiceSignal),
@@ -54,7 +55,7 @@ pub(crate) fn plan(spec: &MachineSpec, host: &HostCaps) -> Result<MachinePlan, E
         cpu_model: CpuModel::S390x(caps.cpu_model()),
         ram: vec![RamRange { base: 0, size: spec.memory }],
         irqchip: Irqchip::Flic,
-        slots: vec![sclp],
+        slots: [vec![sclp], virtio::subchannels(spec)?].concat(),
         segments,
         boot_vcpu,
     })

@@ -9,9 +9,10 @@ mod microvm;
 mod plan;
 mod spec;
 mod virt;
+mod virtio;
 
 pub use plan::{Attachment, DeviceKind, DeviceSlot, MachinePlan, RamRange, Segment, Source};
-pub use spec::{Board, Error, IrqchipChoice, MachineSpec};
+pub use spec::{Board, Error, IrqchipChoice, MachineSpec, VirtioKind};
 
 use triarch_arch::hv::HostCaps;
 

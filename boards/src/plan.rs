@@ -1,10 +1,12 @@
 //! The plan of a machine.
 
+use std::borrow::Cow;
+
 use serde::{Serialize, Serializer};
 use triarch_arch::Isa;
 use triarch_arch::hv::{CpuModel, IrqRoute, Irqchip, VcpuState};
 
-use crate::Board;
+use crate::{Board, VirtioKind};
 
 /// All that a machine is when it starts.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -47,7 +49,7 @@ impl RamRange {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DeviceSlot {
     /// Unique name, such as `serial0`.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// What it is.
     pub kind: DeviceKind,
     /// Where it sits.
@@ -74,6 +76,8 @@ pub enum DeviceKind {
     Pl031,
     /// The service-call logical processor with its event facility and consoles.
     Sclp,
+    /// A virtio device, on the transport that its attachment tells of.
+    Virtio(VirtioKind),
 }
 
 /// Where a device sits.
@@ -96,6 +100,13 @@ pub enum Attachment {
     },
     /// Reached by SERVICE CALL (s390x).
     ServiceCall,
+    /// Behind a subchannel (s390x).
+    Subchannel {
+        /// The subchannel's number.
+        number: u16,
+        /// The device number.
+        device: u16,
+    },
 }
 
 /// Something that is in RAM at the start.

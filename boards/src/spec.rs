@@ -89,6 +89,23 @@ pub enum IrqchipChoice {
     Kernel,
 }
 
+/// The virtio devices that there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum VirtioKind {
+    /// Entropy.
+    Rng,
+}
+
+impl VirtioKind {
+    /// Its name in plans.
+    pub const fn name(self) -> &'static str {
+        match self {
+            VirtioKind::Rng => "rng",
+        }
+    }
+}
+
 /// What a user asks for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MachineSpec {
@@ -108,6 +125,8 @@ pub struct MachineSpec {
     pub irqchip: IrqchipChoice,
     /// Whether there is an i8254 (x86_64, with the irqchip in the kernel).
     pub pit: bool,
+    /// Virtio devices, in the order in which the guest finds them.
+    pub virtio: Vec<VirtioKind>,
     /// Entropy for the guest, where its boot protocol can hand some over. No two boots may share it.
     pub seed: [u8; 40],
 }
@@ -164,6 +183,16 @@ pub enum Error {
         /// What was asked for, in bytes.
         u64,
     ),
+    /// More virtio devices than the board has room for.
+    #[error("board {board} has room for {max} virtio devices, and {devices} are asked for")]
+    Devices {
+        /// The board.
+        board: Board,
+        /// How many are asked for.
+        devices: usize,
+        /// The most there can be.
+        max: u32,
+    },
     /// A part of the boot does not fit in RAM.
     #[error("{what} of {size} bytes does not fit: {room} bytes are free for it with --memory {}", mib(*memory))]
     DoesNotFit {

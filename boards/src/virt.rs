@@ -1,5 +1,7 @@
 //! Board virt: aarch64 with a GIC, PSCI, an FDT and a PL011.
 
+use std::borrow::Cow;
+
 use triarch_arch::Isa;
 use triarch_arch::aarch64::fdt::{self, FdtSpec, Gic, Peripheral};
 use triarch_arch::aarch64::image::Header;
@@ -14,12 +16,15 @@ use crate::{
 
 /// The memory map below RAM. 0 to 128 MiB is left free for firmware's flash.
 mod map {
+    use crate::virtio::MmioRoom;
+
     pub const DISTRIBUTOR: (u64, u64) = (0x0800_0000, 0x1_0000);
     pub const CPU_INTERFACE: (u64, u64) = (0x0801_0000, 0x2000);
     pub const ITS: (u64, u64) = (0x0808_0000, 0x2_0000);
     pub const SERIAL: u64 = 0x0900_0000;
     pub const RTC: u64 = 0x0901_0000;
-    // 0x0a00_0000 to 0x1000_0000 is kept for virtio-mmio.
+    /// Virtio devices behind memory-mapped registers, and their interrupts. There is room up to 0x1000_0000.
+    pub const VIRTIO: MmioRoom = MmioRoom { base: 0x0a00_0000, pin: 16, devices: 32 };
     /// Room for those of [`super::MAX_CPUS_GICV3`]; from 0x1400_0000 on, PCI's windows have room.
     pub const REDISTRIBUTORS: u64 = 0x1000_0000;
     pub const RAM: u64 = 0x4000_0000;
@@ -61,6 +66,7 @@ pub(crate) fn plan(spec: &MachineSpec, host: &HostCaps) -> Result<MachinePlan, E
     }
     let serial = Peripheral { base: map::SERIAL, size: Pl011::SIZE, spi: Some(SERIAL_SPI) };
     let rtc = Peripheral { base: map::RTC, size: Pl031::SIZE, spi: None };
+    let virtio = map::VIRTIO.slots(spec)?;
     let (segments, boot_vcpu) = match &spec.kernel {
         None => (Vec::new(), None),
         Some(kernel) => {
@@ -68,17 +74,19 @@ pub(crate) fn plan(spec: &MachineSpec, host: &HostCaps) -> Result<MachinePlan, E
                 return Err(Error::Kernel { board: spec.board, what: "it is no arm64 Image".to_owned() });
             };
             let layout = Layout::new(spec, header)?;
-            let fdt = fdt_bytes(spec, caps, &irqchip, [serial, rtc], &layout)?;
+            let fdt = fdt_bytes(spec, caps, &irqchip, (serial, rtc, &virtio), &layout)?;
             let boot = boot_vcpu(&layout);
             (layout.segments(kernel.len, fdt), Some(boot))
         }
     };
     let slot = |name, kind, device: Peripheral| DeviceSlot {
-        name,
+        name: Cow::Borrowed(name),
         kind,
         at: Attachment::Mmio { base: device.base, size: device.size },
         irq: device.spi.map(|pin| IrqRoute::Pin { pin }),
     };
+    let mut slots = vec![slot("serial0", DeviceKind::Pl011, serial), slot("rtc0", DeviceKind::Pl031, rtc)];
+    slots.extend(virtio);
     Ok(MachinePlan {
         isa: Isa::Aarch64,
         board: Board::Virt,
@@ -86,7 +94,7 @@ pub(crate) fn plan(spec: &MachineSpec, host: &HostCaps) -> Result<MachinePlan, E
         cpu_model: CpuModel::Aarch64(caps.cpu),
         ram: vec![RamRange { base: map::RAM, size: spec.memory }],
         irqchip,
-        slots: vec![slot("serial0", DeviceKind::Pl011, serial), slot("rtc0", DeviceKind::Pl031, rtc)],
+        slots,
         segments,
         boot_vcpu,
     })
@@ -172,7 +180,7 @@ fn fdt_bytes(
     spec: &MachineSpec,
     caps: &aarch64::HostCaps,
     irqchip: &Irqchip,
-    [serial, rtc]: [Peripheral; 2],
+    (serial, rtc, virtio): (Peripheral, Peripheral, &[DeviceSlot]),
     layout: &Layout,
 ) -> Result<Vec<u8>, Error> {
     let gic = match irqchip {
@@ -190,6 +198,7 @@ fn fdt_bytes(
         pmu: caps.cpu.pmu,
         serial,
         rtc,
+        virtio: virtio.iter().filter_map(peripheral).collect(),
         cmdline: spec.cmdline.clone(),
         initrd: layout.initrd,
         seed: spec.seed,
@@ -204,6 +213,16 @@ fn fdt_bytes(
         )));
     }
     Ok(bytes)
+}
+
+/// A device with registers and an interrupt as the tree tells of it.
+fn peripheral(slot: &DeviceSlot) -> Option<Peripheral> {
+    match (slot.at, slot.irq) {
+        (Attachment::Mmio { base, size }, Some(IrqRoute::Pin { pin })) => {
+            Some(Peripheral { base, size, spi: Some(pin) })
+        }
+        _ => None,
+    }
 }
 
 /// Registers at the kernel's entry (booting.rst, "Call the kernel image"); the others are as after reset.

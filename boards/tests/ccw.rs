@@ -7,7 +7,7 @@ use triarch_arch::Isa;
 use triarch_arch::hv::HostCaps;
 use triarch_arch::image::{Format, Kernel, Packing};
 use triarch_arch::s390x::image::Header;
-use triarch_boards::{Board, Error, MachineSpec, Segment, Source, plan};
+use triarch_boards::{Attachment, Board, Error, MachineSpec, Segment, Source, VirtioKind, plan};
 
 use common::golden;
 
@@ -43,6 +43,26 @@ fn plans_are_golden() {
     golden("ccw", &plan(&spec(), &host()).unwrap());
     let bare = MachineSpec { kernel: None, initrd: None, ..spec() };
     golden("ccw-bare", &plan(&bare, &host()).unwrap());
+}
+
+#[test]
+fn virtio_devices_are_behind_subchannels() {
+    let slots = |virtio| {
+        let slots = plan(&MachineSpec { virtio, ..spec() }, &host())?.slots;
+        Ok::<_, Error>(
+            slots
+                .into_iter()
+                .skip(1)
+                .map(|slot| (slot.name.into_owned(), slot.at, slot.irq))
+                .collect::<Vec<_>>(),
+        )
+    };
+    let at = |number| Attachment::Subchannel { number, device: number };
+    let two = [("virtio0".to_owned(), at(0), None), ("virtio1".to_owned(), at(1), None)];
+    assert_eq!(slots(vec![VirtioKind::Rng; 2]).unwrap(), two);
+    assert_eq!(slots(vec![VirtioKind::Rng; 256]).unwrap().len(), 256);
+    let refused = slots(vec![VirtioKind::Rng; 257]).unwrap_err();
+    assert!(matches!(refused, Error::Devices { devices: 257, max: 256, .. }), "{refused}");
 }
 
 #[test]

@@ -52,6 +52,7 @@ fn survives(format: &Format, len: u64) -> usize {
                 cmdline: "quiet".to_owned(),
                 irqchip: IrqchipChoice::Split,
                 pit: false,
+                virtio: Vec::new(),
                 seed: [0; 40],
             };
             let Ok(plan) = plan(&spec, &HostCaps::typical(isa)) else { continue };

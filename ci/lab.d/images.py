@@ -62,14 +62,23 @@ def kexec_guest(isa):
 
 #: Initrds for guests that scenarios can ask for, by their names in /lab
 GUESTS = {"initrd-kexec.img": kexec_guest}
+def _add_modules(archive, modules, parameters):
+    lines = [f"{name} {parameters.get(name, '')}\n" for name, _ in modules]
+    archive.file("modules/order", "".join(lines).encode())
+    for name, body in modules:
+        archive.file(f"modules/{name}.ko", body)
+
+
+def guest_modules(isa):
+    """What follows the guests' initrd where a scenario's guest needs drivers: modules of trixie's kernel."""
+    archive = cpio.Archive()
+    _add_modules(archive, Kernel(isa, "trixie").modules(isa.guest_modules), {})
+    return _stored(f"guest-modules-{isa.name}", archive.bytes())
 
 
 def host(isa, transport):
     """The initrd of the emulated host, with the modules that reach KVM and the real machine's files."""
     archive = _base(isa, INSIDE / "host-init")
     archive.file("transport.sh", (INSIDE / f"transport-{transport}.sh").read_bytes())
-    modules = Kernel(isa, "trixie").modules(isa.modules)
-    archive.file("modules/order", "".join(f"{name} {isa.parameters.get(name, '')}\n" for name, _ in modules).encode())
-    for name, body in modules:
-        archive.file(f"modules/{name}.ko", body)
+    _add_modules(archive, Kernel(isa, "trixie").modules(isa.modules), isa.parameters)
     return _stored(f"host-{isa.name}", archive.bytes())

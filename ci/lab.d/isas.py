@@ -14,6 +14,8 @@ class Isa:
     kernels: dict
     #: modules that the emulated host loads, in no special order (dependencies are added)
     modules: tuple
+    #: modules that guests load for virtio devices
+    guest_modules: tuple
     #: the guest's console, and what makes stock kernels start fast under emulation
     append: str
     variants: tuple = ("",)
@@ -30,6 +32,7 @@ ISAS = {isa.name: isa for isa in (
          "bookworm": ("bookworm", "linux-image-amd64"),
          "trixie-cloud": ("trixie", "linux-image-cloud-amd64")},
         SHARE + ("kvm-amd",),
+        ("virtio_mmio", "virtio_rng"),
         f"console=ttyS0 nokaslr mitigations=off no_timer_check {QUICK} "
         "initcall_blacklist=load_system_certificate_list,jent_mod_init"),
     Isa("aarch64", "arm64", "aarch64-unknown-linux-gnu", "aarch64-linux-gnu-",
@@ -37,6 +40,7 @@ ISAS = {isa.name: isa for isa in (
          "bookworm": ("bookworm", "linux-image-arm64"),
          "trixie-16k": ("trixie", "linux-image-arm64-16k")},
         SHARE,
+        ("virtio_mmio", "virtio_rng"),
         f"console=ttyAMA0 nokaslr mitigations=off {QUICK} "
         "initcall_blacklist=load_system_certificate_list,jent_mod_init",
         ("", "gicv2")),
@@ -44,6 +48,7 @@ ISAS = {isa.name: isa for isa in (
         {"trixie": ("trixie", "linux-image-s390x"),
          "bookworm": ("bookworm", "linux-image-s390x")},
         ("kvm", "dasd_mod", "dasd_fba_mod"),
+        ("virtio_rng",),
         f"console=ttysclp0 nokaslr {QUICK} initcall_blacklist=load_system_certificate_list,jent_mod_init",
         parameters={"kvm": "hpage=1"}),
 )}

@@ -91,6 +91,7 @@ class Job:
         images.guest(self.isa)
         for name in self.initrds:
             images.GUESTS[name](self.isa)
+        images.guest_modules(self.isa)
         images.host(self.isa, "fba" if self.isa.name == "s390x" else "9p")
 
     @contextlib.contextmanager
@@ -114,6 +115,7 @@ class Job:
             shutil.copy(images.guest(self.isa), lab / "initrd.img")
             for name in self.initrds:
                 shutil.copy(images.GUESTS[name](self.isa), lab / name)
+            shutil.copy(images.guest_modules(self.isa), lab / "modules.img")
             shutil.copy(images.INSIDE / "host.sh", lab / "host.sh")
             for file in self.files:
                 shutil.copy(file, lab / file.name)

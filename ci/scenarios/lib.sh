@@ -2,7 +2,7 @@
 # triarch, and passes if it reaches its end: every step here that does not find what it expects fails the scenario.
 #
 # Given by the lab: ISA, VARIANT, APPEND (a guest's command line), OUT (files that the real machine gets to see), and
-# RUN (a folder for the scenario's own use). /lab has triarch, kernels/NAME/vmlinuz and initrd.img.
+# RUN (a folder for the scenario's own use). /lab has triarch, kernels/NAME/vmlinuz, initrd.img, and modules.img to go behind it.
 
 KERNELS=/lab/kernels
 INITRD=/lab/initrd.img
@@ -66,6 +66,17 @@ vm_boot() {
 	*) set -- --memory 256M "$@" ;;
 	esac
 	vm_start "$vm" --kernel "$kernel" --initrd "$INITRD" --append "$APPEND${MORE_APPEND:+ $MORE_APPEND}" "$@"
+}
+
+# vm_boot_with_drivers NAME ARG...: vm_boot of trixie's kernel, with its modules for virtio devices, loaded.
+vm_boot_with_drivers() {
+	vm=$1
+	shift
+	[ -e "$RUN/drivers.img" ] || cat /lab/initrd.img /lab/modules.img >"$RUN/drivers.img" || fail "no initrd"
+	INITRD=$RUN/drivers.img vm_boot "$vm" trixie/vmlinuz "$@"
+	vm_ready "$vm"
+	vm_type "$vm" 'for m in $(cat /modules/order); do insmod /modules/$m.ko; done; echo drivers "are in"'
+	vm_wait "$vm" '^drivers are in' 120
 }
 
 # vm_count NAME PATTERN: how many console lines match.

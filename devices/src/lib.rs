@@ -6,6 +6,7 @@
 
 mod acpi_power;
 mod bus;
+pub mod css;
 mod i8042;
 mod ioapic;
 mod pl011;

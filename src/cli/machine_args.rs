@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 use triarch_arch::Isa;
 use triarch_arch::image::KernelFile;
-use triarch_boards::{Board, IrqchipChoice, MachineSpec};
+use triarch_boards::{Board, IrqchipChoice, MachineSpec, VirtioKind};
 
 use crate::loader::{BootFiles, Initrd};
 use crate::memory::Pages;
@@ -46,6 +46,10 @@ pub(super) struct MachineArgs {
     /// Have an i8254 timer; it costs milliseconds at start and end, and few kernels need it (x86_64, --irqchip kernel)
     #[arg(long)]
     pit: bool,
+
+    /// Have a virtio entropy device, fed from the host's
+    #[arg(long)]
+    rng: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -120,6 +124,7 @@ impl MachineArgs {
                 IrqchipArg::Kernel => IrqchipChoice::Kernel,
             },
             pit: self.pit,
+            virtio: self.rng.then_some(VirtioKind::Rng).into_iter().collect(),
             seed: [0; 40],
         }
     }

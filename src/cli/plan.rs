@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::Value;
 use triarch_arch::Isa;
 use triarch_arch::hv::HostCaps;
-use triarch_boards::{Attachment, MachinePlan, Source};
+use triarch_boards::{Attachment, DeviceKind, MachinePlan, Source};
 
 use super::machine_args::MachineArgs;
 
@@ -61,13 +61,19 @@ fn text(plan: &MachinePlan) -> anyhow::Result<String> {
                 format!("ports {base:#06x}..{:#06x}", u32::from(base) + u32::from(size))
             }
             Attachment::ServiceCall => "service call".to_owned(),
+            Attachment::Subchannel { number, device } => {
+                format!("subchannel {number:#06x}, device 0.0.{device:04x}")
+            }
         };
         let irq = match slot.irq {
             Some(irq) => format!("  irq {}", line(&serde_json::to_value(irq)?)),
             None => String::new(),
         };
-        let kind = serde_json::to_value(slot.kind)?;
-        writeln!(out, "device    {:<10} {:<12} {at}{irq}", slot.name, kind.as_str().unwrap_or_default())?;
+        let kind = match slot.kind {
+            DeviceKind::Virtio(kind) => format!("virtio-{}", kind.name()),
+            kind => serde_json::to_value(kind)?.as_str().unwrap_or_default().to_owned(),
+        };
+        writeln!(out, "device    {:<10} {kind:<12} {at}{irq}", slot.name)?;
     }
     for segment in &plan.segments {
         let from = match &segment.source {

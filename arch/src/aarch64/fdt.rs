@@ -19,6 +19,7 @@ const SPI: u32 = 0;
 const PPI: u32 = 1;
 
 /// The third cell of an interrupt: its trigger.
+const EDGE_RISING: u32 = 1;
 const LEVEL_HIGH: u32 = 4;
 const LEVEL_LOW: u32 = 8;
 
@@ -40,6 +41,8 @@ pub struct FdtSpec {
     pub serial: Peripheral,
     /// The PL031.
     pub rtc: Peripheral,
+    /// Virtio devices behind memory-mapped registers; their interrupts are edge-triggered.
+    pub virtio: Vec<Peripheral>,
     /// The kernel's command line.
     pub cmdline: String,
     /// Address and size of the initrd.
@@ -225,7 +228,18 @@ fn peripherals(fdt: &mut FdtWriter, spec: &FdtSpec) -> Result<(), Error> {
         fdt.end_node(node)
     };
     primecell(&serial_name(spec)[1..], "arm,pl011", &spec.serial, &["uartclk", "apb_pclk"])?;
-    primecell(&format!("rtc@{:x}", spec.rtc.base), "arm,pl031", &spec.rtc, &["apb_pclk"])
+    primecell(&format!("rtc@{:x}", spec.rtc.base), "arm,pl031", &spec.rtc, &["apb_pclk"])?;
+    for device in &spec.virtio {
+        let node = fdt.begin_node(&format!("virtio_mmio@{:x}", device.base))?;
+        fdt.property_string("compatible", "virtio,mmio")?;
+        fdt.property_array_u64("reg", &[device.base, device.size])?;
+        if let Some(spi) = device.spi {
+            fdt.property_array_u32("interrupts", &[SPI, spi, EDGE_RISING])?;
+        }
+        fdt.property_null("dma-coherent")?;
+        fdt.end_node(node)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -244,6 +258,9 @@ mod tests {
             pmu: true,
             serial: Peripheral { base: 0x900_0000, size: 0x1000, spi: Some(1) },
             rtc: Peripheral { base: 0x901_0000, size: 0x1000, spi: None },
+            virtio: (0..2)
+                .map(|n| Peripheral { base: 0xa00_0000 + n * 0x1000, size: 0x200, spi: Some(16) })
+                .collect(),
             cmdline: "console=ttyAMA0".to_owned(),
             initrd: Some((0x4800_0000, 0x12_3456)),
             seed: [7; 40],

@@ -14,9 +14,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use vm_memory::{Address, GuestMemoryBackend, GuestMemoryRegion};
+use vmm_sys_util::eventfd::EventFd;
 
 use crate::GuestRam;
-use crate::hv::{CpuModel, Exit, Feature, HostCaps, Interrupt, IrqRoute, Irqchip, SubsystemReset, VcpuState};
+use crate::hv::{
+    CpuModel, Doorbell, Exit, Feature, HostCaps, Interrupt, IrqRoute, Irqchip, SubsystemReset, VcpuState,
+};
 use glue::sys;
 
 pub use kick::{Kicker, install_kick_handler};
@@ -197,6 +200,12 @@ impl Vm {
         self.shared.machine.reset()
     }
 
+    /// Has KVM write `event` whenever the guest rings `doorbell`, instead of leaving the guest.
+    pub fn watch(&self, doorbell: Doorbell, event: Arc<EventFd>) -> Result<DoorbellWatch> {
+        glue::watch(&self.shared.fd, doorbell, &event)?;
+        Ok(DoorbellWatch { shared: self.shared.clone(), doorbell, event })
+    }
+
     /// A handle that sends interrupts from any thread.
     pub fn interrupts(&self) -> Interrupts {
         Interrupts { shared: self.shared.clone() }
@@ -221,6 +230,44 @@ impl Interrupts {
     /// each pin has the GSI of its number.
     pub fn set_routes(&self, routes: &[Option<IrqRoute>]) -> Result<()> {
         self.shared.machine.set_routes(&self.shared.fd, routes)
+    }
+
+    /// Has KVM interrupt by the route of a GSI whenever `event` is written. The GSI has a route by then.
+    pub fn by_event(&self, event: Arc<EventFd>, gsi: u32) -> Result<EventInterrupt> {
+        self.shared.fd.register_irqfd(&event, gsi).map_err(failed("interrupt by an eventfd"))?;
+        Ok(EventInterrupt { shared: self.shared.clone(), event, gsi })
+    }
+}
+
+/// An interrupt that is sent by writing an eventfd. Dropping it ends that; what was written before has been sent then.
+#[derive(Debug)]
+pub struct EventInterrupt {
+    shared: Arc<Shared>,
+    event: Arc<EventFd>,
+    gsi: u32,
+}
+
+impl Drop for EventInterrupt {
+    fn drop(&mut self) {
+        if let Err(error) = self.shared.fd.unregister_irqfd(&self.event, self.gsi) {
+            tracing::error!("GSI {} stays with an eventfd: {error}", self.gsi);
+        }
+    }
+}
+
+/// A doorbell that KVM answers by writing an eventfd. Dropping it gives the doorbell up.
+#[derive(Debug)]
+pub struct DoorbellWatch {
+    shared: Arc<Shared>,
+    doorbell: Doorbell,
+    event: Arc<EventFd>,
+}
+
+impl Drop for DoorbellWatch {
+    fn drop(&mut self) {
+        if let Err(error) = glue::unwatch(&self.shared.fd, self.doorbell, &self.event) {
+            tracing::error!("{:?} stays with KVM: {error}", self.doorbell);
+        }
     }
 }
 

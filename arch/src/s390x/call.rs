@@ -19,6 +19,16 @@ pub enum Call {
         /// The general register that gets the response, one of [`ipl_response`].
         response: u8,
     },
+    /// An instruction of the channel subsystem.
+    Io(IoCall),
+    /// DIAGNOSE 500, subcode 3: a virtio device is notified. General register 2 gets a number from 0 on that makes the next one
+    /// faster, or a negative one if there is no such device.
+    Notify {
+        /// The device's subsystem-identification word.
+        id: u32,
+        /// Its queue.
+        queue: u64,
+    },
 }
 
 /// What is done with an IPL parameter block.
@@ -38,6 +48,108 @@ pub mod ipl_response {
     pub const NO_BLOCK: u64 = 0x0102;
     /// The block is not valid.
     pub const INVALID_BLOCK: u64 = 0x0402;
+}
+
+/// An instruction of the channel subsystem (PoP, chapter 14). Its operand can be accessed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IoCall {
+    /// Which one.
+    pub instruction: IoInstruction,
+    /// General register 1: mostly, the subsystem-identification word.
+    pub register1: u64,
+    /// General register 2.
+    pub register2: u64,
+    /// The operand, or where none is taken, anything.
+    pub operand: Operand,
+    /// What the operand holds, if the instruction reads it: as many bytes as [`IoInstruction::access`] says.
+    pub block: Vec<u8>,
+}
+
+/// An operand in the guest's memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Operand {
+    /// Logical address: it is translated as the vCPU's own accesses are.
+    pub address: u64,
+    /// Access register that goes with it in access-register mode: the base register's number.
+    pub access_register: u8,
+}
+
+/// How an instruction uses its operand: by so many bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Not at all.
+    None,
+    /// It is read.
+    Read(usize),
+    /// It may be stored to.
+    Store(usize),
+}
+
+/// An instruction of the channel subsystem. TEST PENDING INTERRUPTION is not among them: KVM carries it out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IoInstruction {
+    /// CANCEL SUBCHANNEL.
+    CancelSubchannel,
+    /// CHANNEL SUBSYSTEM CALL.
+    ChannelSubsystemCall,
+    /// CLEAR SUBCHANNEL.
+    ClearSubchannel,
+    /// HALT SUBCHANNEL.
+    HaltSubchannel,
+    /// MODIFY SUBCHANNEL.
+    ModifySubchannel,
+    /// RESET CHANNEL PATH.
+    ResetChannelPath,
+    /// RESUME SUBCHANNEL.
+    ResumeSubchannel,
+    /// SET ADDRESS LIMIT.
+    SetAddressLimit,
+    /// SET CHANNEL MONITOR.
+    SetChannelMonitor,
+    /// START SUBCHANNEL.
+    StartSubchannel,
+    /// STORE CHANNEL PATH STATUS.
+    StoreChannelPathStatus,
+    /// STORE CHANNEL REPORT WORD.
+    StoreChannelReportWord,
+    /// STORE SUBCHANNEL.
+    StoreSubchannel,
+    /// TEST SUBCHANNEL. KVM has taken the subchannel's interruption back already.
+    TestSubchannel,
+}
+
+impl IoInstruction {
+    /// How it uses its operand. A channel-subsystem call, besides, stores its response behind its request, within the page.
+    pub const fn access(self) -> Access {
+        match self {
+            // A subchannel-information block; an operation-request block; what matters of a request.
+            IoInstruction::ModifySubchannel => Access::Read(52),
+            IoInstruction::StartSubchannel => Access::Read(12),
+            IoInstruction::ChannelSubsystemCall => Access::Read(16),
+            IoInstruction::StoreSubchannel => Access::Store(52),
+            // An interruption-response block without measurements.
+            IoInstruction::TestSubchannel => Access::Store(64),
+            IoInstruction::StoreChannelReportWord => Access::Store(4),
+            IoInstruction::StoreChannelPathStatus => Access::Store(32),
+            IoInstruction::CancelSubchannel
+            | IoInstruction::ClearSubchannel
+            | IoInstruction::HaltSubchannel
+            | IoInstruction::ResetChannelPath
+            | IoInstruction::ResumeSubchannel
+            | IoInstruction::SetAddressLimit
+            | IoInstruction::SetChannelMonitor => Access::None,
+        }
+    }
+
+    /// What the operand's address is a multiple of.
+    pub const fn alignment(self) -> u64 {
+        match (self, self.access()) {
+            (_, Access::None) => 1,
+            (IoInstruction::ChannelSubsystemCall, _) => 4096,
+            (IoInstruction::StoreChannelPathStatus, _) => 32,
+            _ => 4,
+        }
+    }
 }
 
 /// How an instruction completes. The default is with condition code 0 and nothing else.
@@ -60,6 +172,11 @@ impl Default for Answer {
 }
 
 impl Answer {
+    /// Completion with neither a condition code nor anything else.
+    pub fn done() -> Self {
+        Answer { cc: None, ..Answer::default() }
+    }
+
     /// Completion with a condition code.
     pub fn cc(cc: u8) -> Self {
         Answer { cc: Some(cc), ..Answer::default() }

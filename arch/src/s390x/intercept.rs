@@ -5,7 +5,7 @@
 //!
 //! "PoP" below is IBM's z/Architecture Principles of Operation, SA22-7832.
 
-use super::call::{Answer, Call, Store, program};
+use super::call::{Answer, Call, IoCall, Operand, program};
 use super::state::Psw;
 use crate::hv::SubsystemReset;
 
@@ -78,11 +78,6 @@ impl Action {
     fn cc(cc: u8) -> Self {
         Action::Complete(Answer::cc(cc))
     }
-
-    /// Completion with neither a condition code nor anything else.
-    fn done() -> Self {
-        Action::Complete(Answer { cc: None, ..Answer::default() })
-    }
 }
 
 /// Says what an interception comes to.
@@ -139,28 +134,47 @@ fn service_call(instruction: &Instruction<'_>) -> Action {
     Action::Call(Call::ServiceCall { command, sccb })
 }
 
-/// I/O instructions (PoP, chapter 14) of a machine without subchannels.
+/// I/O instructions (PoP, chapter 14). KVM hands them out, TEST SUBCHANNEL by an exit of its own, if the machine has a channel
+/// subsystem; else it answers that there is nothing.
 fn channel(instruction: &Instruction<'_>) -> Action {
-    let store = |len: usize, alignment: u64, cc: Option<u8>| {
-        let (address, access_register) = instruction.s();
-        if !address.is_multiple_of(alignment) {
-            return Action::program(program::SPECIFICATION);
-        }
-        let store = Some(Store { address, access_register, bytes: vec![0; len] });
-        Action::Complete(Answer { cc, store, ..Answer::default() })
+    use super::IoInstruction as Io;
+    let io = match instruction.opcode().1 {
+        0x30 => Io::ClearSubchannel,
+        0x31 => Io::HaltSubchannel,
+        0x32 => Io::ModifySubchannel,
+        0x33 => Io::StartSubchannel,
+        0x34 => Io::StoreSubchannel,
+        0x35 => Io::TestSubchannel,
+        0x37 => Io::SetAddressLimit,
+        0x38 => Io::ResumeSubchannel,
+        0x39 => Io::StoreChannelReportWord,
+        0x3a => Io::StoreChannelPathStatus,
+        0x3b => Io::ResetChannelPath,
+        0x3c => Io::SetChannelMonitor,
+        0x5f => Io::ChannelSubsystemCall,
+        0x76 => Io::CancelSubchannel,
+        // TEST PENDING INTERRUPTION, which KVM carries out: none is pending.
+        0x36 => return Action::cc(0),
+        // SIGNAL ADAPTER: not operational.
+        _ => return Action::cc(3),
     };
-    match instruction.opcode().1 {
-        // TEST PENDING INTERRUPTION: none is pending.
-        0x36 => Action::cc(0),
-        // SET ADDRESS LIMIT, SET CHANNEL MONITOR: nothing looks at what they set.
-        0x37 | 0x3c => Action::done(),
-        // STORE CHANNEL REPORT WORD: a word of zeros, and condition code 1 for "none".
-        0x39 => store(4, 4, Some(1)),
-        // STORE CHANNEL PATH STATUS: no path is active.
-        0x3a => store(32, 32, None),
-        // All others, CHANNEL SUBSYSTEM CALL among them: not operational.
-        _ => Action::cc(3),
+    let (address, access_register) = match io {
+        Io::ChannelSubsystemCall => {
+            let (r1, _) = instruction.rre();
+            (instruction.gpr(r1) & instruction.intercept().psw.address_mask(), r1)
+        }
+        _ => instruction.s(),
+    };
+    if !address.is_multiple_of(io.alignment()) {
+        return Action::program(program::SPECIFICATION);
     }
+    Action::Call(Call::Io(IoCall {
+        instruction: io,
+        register1: instruction.gpr(1),
+        register2: instruction.gpr(2),
+        operand: Operand { address, access_register },
+        block: Vec::new(),
+    }))
 }
 
 /// PTF (PoP, "PERFORM TOPOLOGY FUNCTION"). Every CPU is its own and all are alike, so the topology is horizontal and stays so.

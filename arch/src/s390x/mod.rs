@@ -8,11 +8,14 @@ pub const ISA: Isa = Isa::S390x;
 mod call;
 pub mod image;
 pub mod intercept;
+pub mod interruption;
 mod model;
 mod state;
 pub mod stsi;
 
-pub use call::{Answer, Call, IplAccess, Store, ipl_response, program};
+pub use call::{
+    Access, Answer, Call, IoCall, IoInstruction, IplAccess, Operand, Store, ipl_response, program,
+};
 pub use model::{CpuModel, Facilities, HostCaps};
 pub use state::{Etoken, MpState, PageFault, Psw, Timers, VcpuState};
 

@@ -31,6 +31,8 @@ pub struct AcpiSpec {
     pub ioapic: u32,
     /// Serial ports.
     pub serials: Vec<AcpiSerial>,
+    /// Virtio devices behind memory-mapped registers.
+    pub virtio: Vec<AcpiVirtio>,
     /// Sleep and reset registers.
     pub power: AcpiPowerRegisters,
 }
@@ -40,6 +42,17 @@ pub struct AcpiSpec {
 pub struct AcpiSerial {
     /// First of 8 ports.
     pub port: u16,
+    /// Pin of the IOAPIC, edge-triggered.
+    pub gsi: u32,
+}
+
+/// A virtio device, for the DSDT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AcpiVirtio {
+    /// Guest-physical address of its registers.
+    pub base: u32,
+    /// Bytes of them.
+    pub size: u32,
     /// Pin of the IOAPIC, edge-triggered.
     pub gsi: u32,
 }
@@ -174,6 +187,19 @@ fn dsdt(spec: &AcpiSpec) -> Vec<u8> {
         let path = format!("_SB_.COM{}", uid.saturating_add(1));
         aml::Device::new(path.as_str().into(), vec![&hid, &uid_name, &crs]).to_aml_bytes(&mut body);
     }
+    for (uid, device) in (0u8..).zip(&spec.virtio) {
+        let registers = aml::Memory32Fixed::new(true, device.base, device.size);
+        // consumer, edge-triggered, active high, exclusive
+        let interrupt = aml::Interrupt::new(true, true, false, false, device.gsi);
+        let resources = aml::ResourceTemplate::new(vec![&registers, &interrupt]);
+        // What Linux's driver for virtio over memory-mapped registers goes by.
+        let hid = aml::Name::new("_HID".into(), &"LNRO0005");
+        let uid_name = aml::Name::new("_UID".into(), &uid);
+        let crs = aml::Name::new("_CRS".into(), &resources);
+        let cca = aml::Name::new("_CCA".into(), &aml::ONE);
+        let path = format!("_SB_.VR{uid:02X}");
+        aml::Device::new(path.as_str().into(), vec![&hid, &uid_name, &cca, &crs]).to_aml_bytes(&mut body);
+    }
     for uid in 0..spec.cpus {
         let hid = aml::Name::new("_HID".into(), &"ACPI0007");
         let uid_name = aml::Name::new("_UID".into(), &uid);
@@ -198,6 +224,7 @@ mod tests {
             lapic: 0xfee0_0000,
             ioapic: 0xfec0_0000,
             serials: vec![AcpiSerial { port: 0x3f8, gsi: 4 }],
+            virtio: vec![AcpiVirtio { base: 0xd000_0000, size: 0x200, gsi: 5 }; (cpus > 1).into()],
             power: AcpiPowerRegisters {
                 sleep_control: 0x600,
                 sleep_status: 0x601,

@@ -1,8 +1,8 @@
 //! What is in RAM at the start, and where vCPU 0 begins.
 
-use triarch_arch::hv::VcpuState;
+use triarch_arch::hv::{IrqRoute, VcpuState};
 use triarch_arch::image::{Format, Kernel};
-use triarch_arch::x86_64::acpi::{self, AcpiPowerRegisters, AcpiSerial, AcpiSpec};
+use triarch_arch::x86_64::acpi::{self, AcpiPowerRegisters, AcpiSerial, AcpiSpec, AcpiVirtio};
 use triarch_arch::x86_64::boot::{
     E820Entry, E820Kind, enable_x2apic, gdt, long_mode_entry, page_tables, protected_mode_entry,
 };
@@ -10,7 +10,7 @@ use triarch_arch::x86_64::{bzimage, cpuid, pvh};
 use triarch_devices::AcpiPower;
 
 use super::layout;
-use crate::{Error, MachineSpec, RamRange, Segment, Source};
+use crate::{Attachment, DeviceKind, DeviceSlot, Error, MachineSpec, RamRange, Segment, Source};
 
 /// Alignment of the initrd.
 const PAGE: u64 = 4096;
@@ -53,9 +53,15 @@ fn footprint(header: &bzimage::Header) -> u64 {
     header.image_size.max(header.init_size.into())
 }
 
-/// Plans the boot of `kernel`. `ram` has one or two ranges below 4 GiB, the first from 0 on, and perhaps one above.
-pub fn boot(spec: &MachineSpec, kernel: &Kernel, ram: &[RamRange]) -> Result<Boot, Error> {
-    let mut planner = Planner { spec, ram, segments: Vec::new() };
+/// Plans the boot of `kernel`. `ram` has one or two ranges below 4 GiB, the first from 0 on, and perhaps one above; `slots` are what
+/// ACPI tells of.
+pub fn boot(
+    spec: &MachineSpec,
+    kernel: &Kernel,
+    ram: &[RamRange],
+    slots: &[DeviceSlot],
+) -> Result<Boot, Error> {
+    let mut planner = Planner { spec, slots, ram, segments: Vec::new() };
     planner.cmdline_and_acpi();
     let mut vcpu = match &kernel.format {
         Format::BzImage(header) => planner.bzimage(header)?,
@@ -82,12 +88,13 @@ const RESET_CODE: [u8; 9] = {
 };
 
 /// What ACPI's tables tell of the board's devices.
-fn acpi_spec(cpus: u32) -> AcpiSpec {
+fn acpi_spec(cpus: u32, slots: &[DeviceSlot]) -> AcpiSpec {
     AcpiSpec {
         cpus,
         lapic: layout::LAPIC,
         ioapic: layout::IOAPIC,
         serials: vec![AcpiSerial { port: layout::SERIAL, gsi: layout::SERIAL_PIN }],
+        virtio: slots.iter().filter_map(acpi_virtio).collect(),
         power: AcpiPowerRegisters {
             sleep_control: layout::POWER + AcpiPower::SLEEP_CONTROL,
             sleep_status: layout::POWER + AcpiPower::SLEEP_STATUS,
@@ -98,8 +105,20 @@ fn acpi_spec(cpus: u32) -> AcpiSpec {
     }
 }
 
+/// A virtio device as ACPI's tables tell of it.
+fn acpi_virtio(slot: &DeviceSlot) -> Option<AcpiVirtio> {
+    match (slot.kind, slot.at, slot.irq) {
+        (DeviceKind::Virtio(_), Attachment::Mmio { base, size }, Some(IrqRoute::Pin { pin })) => {
+            // Below 4 GiB, as all of the board's windows.
+            Some(AcpiVirtio { base: u32::try_from(base).ok()?, size: u32::try_from(size).ok()?, gsi: pin })
+        }
+        _ => None,
+    }
+}
+
 struct Planner<'a> {
     spec: &'a MachineSpec,
+    slots: &'a [DeviceSlot],
     ram: &'a [RamRange],
     segments: Vec<Segment>,
 }
@@ -132,7 +151,11 @@ impl Planner<'_> {
         let mut cmdline = self.spec.cmdline.clone().into_bytes();
         cmdline.push(0);
         self.add_bytes("cmdline", layout::CMDLINE, cmdline);
-        self.add_bytes("acpi", layout::ACPI, acpi::build(&acpi_spec(self.spec.cpus), layout::ACPI));
+        self.add_bytes(
+            "acpi",
+            layout::ACPI,
+            acpi::build(&acpi_spec(self.spec.cpus, self.slots), layout::ACPI),
+        );
         self.add_bytes("reset-vector", layout::RESET_VECTOR, RESET_CODE.to_vec());
     }
 

@@ -24,8 +24,9 @@ pub(crate) fn plan(spec: &MachineSpec, host: &HostCaps) -> Result<MachinePlan, E
     let ram = ram(spec, caps)?;
     let irqchip = irqchip(spec, caps)?;
     let cpu_model = x86_64::CpuModel { cpuid: cpuid::model(&caps.cpuid, spec.cpus) };
+    let slots = slots(spec, irqchip)?;
     let boot = match &spec.kernel {
-        Some(kernel) => Some(boot::boot(spec, kernel, &ram)?),
+        Some(kernel) => Some(boot::boot(spec, kernel, &ram, &slots)?),
         None => None,
     };
     let (segments, boot_vcpu) = boot.map_or((Vec::new(), None), |boot| (boot.segments, Some(boot.vcpu)));
@@ -36,7 +37,7 @@ pub(crate) fn plan(spec: &MachineSpec, host: &HostCaps) -> Result<MachinePlan, E
         cpu_model: CpuModel::X86_64(cpu_model),
         ram,
         irqchip,
-        slots: slots(irqchip),
+        slots,
         segments,
         boot_vcpu,
     })
@@ -88,22 +89,22 @@ fn irqchip(spec: &MachineSpec, caps: &x86_64::HostCaps) -> Result<Irqchip, Error
     }
 }
 
-fn slots(irqchip: Irqchip) -> Vec<DeviceSlot> {
+fn slots(spec: &MachineSpec, irqchip: Irqchip) -> Result<Vec<DeviceSlot>, Error> {
     let mut slots = vec![
         DeviceSlot {
-            name: "serial0",
+            name: "serial0".into(),
             kind: DeviceKind::Uart16550,
             at: Attachment::Pio { base: layout::SERIAL, size: layout::SERIAL_PORTS },
             irq: Some(IrqRoute::Pin { pin: layout::SERIAL_PIN }),
         },
         DeviceSlot {
-            name: "i8042",
+            name: "i8042".into(),
             kind: DeviceKind::I8042,
             at: Attachment::Pio { base: layout::I8042, size: layout::I8042_PORTS },
             irq: None,
         },
         DeviceSlot {
-            name: "power",
+            name: "power".into(),
             kind: DeviceKind::AcpiPower,
             at: Attachment::Pio { base: layout::POWER, size: AcpiPower::SIZE },
             irq: None,
@@ -111,11 +112,12 @@ fn slots(irqchip: Irqchip) -> Vec<DeviceSlot> {
     ];
     if let Irqchip::X86Split { .. } = irqchip {
         slots.push(DeviceSlot {
-            name: "ioapic",
+            name: "ioapic".into(),
             kind: DeviceKind::Ioapic,
             at: Attachment::Mmio { base: layout::IOAPIC.into(), size: layout::IOAPIC_SIZE },
             irq: None,
         });
     }
-    slots
+    slots.extend(layout::VIRTIO.slots(spec)?);
+    Ok(slots)
 }

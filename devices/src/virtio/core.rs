@@ -234,6 +234,14 @@ impl Core {
         }
     }
 
+    /// Whether a driver that writes this status will read all of it. Else some bits will be missing: features that can't be agreed
+    /// on, and a driver that is ready without them.
+    pub fn accepts(&self, value: u8) -> bool {
+        let has_features = (self.status | value) & status::FEATURES_OK != 0;
+        let is_agreed = self.status & status::FEATURES_OK != 0 || has_features && self.agrees();
+        is_agreed || value & (status::FEATURES_OK | status::DRIVER_OK) == 0
+    }
+
     /// Whether the driver's features can be agreed to.
     fn agrees(&self) -> bool {
         self.driver_features & !self.features() == 0

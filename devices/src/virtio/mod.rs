@@ -2,10 +2,11 @@
 //!
 //! - a device: its configuration space ([`VirtioDevice`]) and, on a thread of its own, what works on its queues ([`Backend`]);
 //! - one state machine for all of them ([`Core`]): status, features, queues;
-//! - thin transports ([`VirtioMmio`]) that make registers of it and lend it a [`Notifier`].
+//! - thin transports ([`VirtioMmio`], [`VirtioCcw`]) that make registers or commands of it and lend it a [`Notifier`].
 //!
 //! A device never knows which transport it is on, and a transport never knows what a device does.
 
+mod ccw;
 mod core;
 mod mmio;
 mod queue;
@@ -16,6 +17,7 @@ mod testing;
 mod tests;
 mod worker;
 
+pub use ccw::{AdapterRoute, AdapterRoutes, CcwWiring, VirtioCcw};
 pub use core::{Core, QueueSetup, status};
 pub use mmio::{MmioNotifier, VirtioMmio};
 pub use queue::{Buffer, Chain, Malformed, Queue, slices, total};

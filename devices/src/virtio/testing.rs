@@ -1,5 +1,7 @@
 //! What tests drive devices with: a guest that writes literal bytes, and a reactor that runs when it is told to.
 
+pub mod ccw;
+
 use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};

@@ -1,5 +1,6 @@
 //! What holds for every device on every transport.
 
+use super::testing::ccw::{CcwDriver, Told};
 use super::testing::{Driver, INDIRECT, Inline, MmioDriver, NEXT, RAM_SIZE, Ring, WRITE, ram};
 use super::{Rng, RngBackend, VirtioDevice, Worker, status};
 use crate::GuestRam;
@@ -24,8 +25,15 @@ impl std::io::Read for Counting {
 type MakeDriver = fn(Box<dyn VirtioDevice>, Box<dyn Worker>, GuestRam) -> Box<dyn Driver>;
 
 /// Every transport.
-const TRANSPORTS: [(&str, MakeDriver); 1] =
-    [("mmio", |device, worker, ram| Box::new(MmioDriver::new(device, worker, ram)))];
+const TRANSPORTS: [(&str, MakeDriver); 3] = [
+    ("mmio", |device, worker, ram| Box::new(MmioDriver::new(device, worker, ram))),
+    ("ccw with classic interrupts", |device, worker, ram| {
+        Box::new(CcwDriver::new(device, worker, ram, Told::Classic))
+    }),
+    ("ccw with adapter interrupts", |device, worker, ram| {
+        Box::new(CcwDriver::new(device, worker, ram, Told::Adapter))
+    }),
+];
 
 /// An entropy device on a transport, reset, and its guest.
 struct Fixture {

@@ -2,6 +2,8 @@
 
 mod caps;
 mod gic;
+#[path = "../ioevent.rs"]
+mod ioevent;
 mod vcpu;
 
 use std::io;
@@ -15,6 +17,7 @@ use super::{Error, Result, Vcpu, VmConfig, failed};
 use crate::hv::{Interrupt, IrqRoute, SubsystemReset};
 
 pub use caps::{features, host_caps};
+pub use ioevent::{unwatch, watch};
 pub use vcpu::{VcpuExtra, init_vcpu, restore, run, save};
 
 /// kvm-ioctls, with the one binding that the shared code names.
@@ -101,6 +104,9 @@ impl Machine {
                 }
             }
             Interrupt::Service { .. } => Err(Error::WrongIsa("the service signal")),
+            Interrupt::Io { .. } | Interrupt::WithdrawIo { .. } | Interrupt::ChannelReport => {
+                Err(Error::WrongIsa("a channel subsystem's interrupt"))
+            }
         }
     }
 
@@ -127,6 +133,7 @@ impl Machine {
                     entry.u.msi.__bindgen_anon_1.devid = requester;
                 }
                 Some(IrqRoute::ServiceSignal) => return Err(Error::WrongIsa("the service signal")),
+                Some(IrqRoute::Adapter { .. }) => return Err(Error::WrongIsa("an adapter's interrupt")),
             }
             entries.push(entry);
         }

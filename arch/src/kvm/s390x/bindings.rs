@@ -8,6 +8,7 @@
 //! sed -e 's/__u8 bpbc : 1;/__u8 bpbc;/' -e '/__u8 reserved2 : 7;/d' \
 //!     /usr/s390x-linux-gnu/include/asm/kvm.h > inc/asm/kvm.h
 //! bindgen kvm-s390x.h --use-core --no-doc-comments --no-derive-debug --with-derive-default --disable-header-comment \
+//!   --wrap-unsafe-ops \
 //!   --opaque-type 'kvm_(hyperv|xen|debug)_exit.*' \
 //!   --allowlist-type 'kvm_(run|regs|sregs|fpu|mp_state|enable_cap|one_reg|device_attr|create_device|device_type|userspace_memory_region)' \
 //!   --allowlist-type 'kvm_s390_(psw|interrupt|irq|irq_state|mem_op|vm_cpu_(processor|machine))' \
@@ -15,6 +16,8 @@
 //!   --allowlist-var 'KVM_CAP_(S390_.*|USER_MEMORY|(NR|MAX)_VCPUS|MAX_VCPU_ID|SYNC_REGS|IMMEDIATE_EXIT|IRQFD|IOEVENTFD)' \
 //!   --allowlist-var 'KVM_CAP_(ENABLE_CAP(_VM)?|DEVICE_CTRL|VM_ATTRIBUTES|ONE_REG|MP_STATE)' \
 //!   --allowlist-var 'KVM_EXIT_(UNKNOWN|DEBUG|INTR|FAIL_ENTRY|INTERNAL_ERROR|SYSTEM_EVENT)' \
+//!   --allowlist-type 'kvm_(irqfd|ioeventfd|irq_routing|irq_routing_entry|s390_io_adapter)' \
+//!   --allowlist-var 'KVM_IRQFD_FLAG_DEASSIGN|KVM_IRQ_ROUTING_S390_ADAPTER|kvm_ioeventfd_flag_nr_.*' \
 //!   -- --target=s390x-linux-gnu -Iinc -I/usr/s390x-linux-gnu/include
 //! ```
 
@@ -24,6 +27,36 @@ pub struct __BindgenOpaqueArray8<T>(pub T);
 impl<T: Copy + Default, const N: usize> Default for __BindgenOpaqueArray8<[T; N]> {
     fn default() -> Self {
         Self([<T as Default>::default(); N])
+    }
+}
+#[repr(C)]
+#[derive(Default)]
+pub struct __IncompleteArrayField<T>(::core::marker::PhantomData<T>, [T; 0]);
+impl<T> __IncompleteArrayField<T> {
+    #[inline]
+    pub const fn new() -> Self {
+        __IncompleteArrayField(::core::marker::PhantomData, [])
+    }
+    #[inline]
+    pub fn as_ptr(&self) -> *const T {
+        self as *const _ as *const T
+    }
+    #[inline]
+    pub fn as_mut_ptr(&mut self) -> *mut T {
+        self as *mut _ as *mut T
+    }
+    #[inline]
+    pub unsafe fn as_slice(&self, len: usize) -> &[T] {
+        unsafe { ::core::slice::from_raw_parts(self.as_ptr(), len) }
+    }
+    #[inline]
+    pub unsafe fn as_mut_slice(&mut self, len: usize) -> &mut [T] {
+        unsafe { ::core::slice::from_raw_parts_mut(self.as_mut_ptr(), len) }
+    }
+}
+impl<T> ::core::fmt::Debug for __IncompleteArrayField<T> {
+    fn fmt(&self, fmt: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+        fmt.write_str("__IncompleteArrayField")
     }
 }
 pub const KVM_DEV_FLIC_GET_ALL_IRQS: u32 = 1;
@@ -205,6 +238,8 @@ pub const KVM_CAP_S390_MEM_OP_EXTENSION: u32 = 211;
 pub const KVM_CAP_S390_PROTECTED_DUMP: u32 = 217;
 pub const KVM_CAP_S390_ZPCI_OP: u32 = 221;
 pub const KVM_CAP_S390_CPU_TOPOLOGY: u32 = 222;
+pub const KVM_IRQ_ROUTING_S390_ADAPTER: u32 = 3;
+pub const KVM_IRQFD_FLAG_DEASSIGN: u32 = 1;
 pub const KVM_REG_SIZE_SHIFT: u32 = 52;
 pub const KVM_REG_SIZE_MASK: u64 = 67553994410557440;
 pub const KVM_REG_SIZE_U8: u32 = 0;
@@ -223,8 +258,31 @@ pub const KVM_S390_ZPCIOP_DEREG_AEN: u32 = 1;
 pub const KVM_S390_ZPCIOP_REGAEN_HOST: u32 = 1;
 pub type __u8 = ::core::ffi::c_uchar;
 pub type __u16 = ::core::ffi::c_ushort;
+pub type __s32 = ::core::ffi::c_int;
 pub type __u32 = ::core::ffi::c_uint;
 pub type __u64 = ::core::ffi::c_ulonglong;
+#[repr(C)]
+#[derive(Default, Copy, Clone)]
+pub struct kvm_s390_io_adapter {
+    pub id: __u32,
+    pub isc: __u8,
+    pub maskable: __u8,
+    pub swap: __u8,
+    pub flags: __u8,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of kvm_s390_io_adapter"][::core::mem::size_of::<kvm_s390_io_adapter>() - 8usize];
+    ["Alignment of kvm_s390_io_adapter"][::core::mem::align_of::<kvm_s390_io_adapter>() - 4usize];
+    ["Offset of field: kvm_s390_io_adapter::id"][::core::mem::offset_of!(kvm_s390_io_adapter, id) - 0usize];
+    ["Offset of field: kvm_s390_io_adapter::isc"][::core::mem::offset_of!(kvm_s390_io_adapter, isc) - 4usize];
+    ["Offset of field: kvm_s390_io_adapter::maskable"]
+        [::core::mem::offset_of!(kvm_s390_io_adapter, maskable) - 5usize];
+    ["Offset of field: kvm_s390_io_adapter::swap"]
+        [::core::mem::offset_of!(kvm_s390_io_adapter, swap) - 6usize];
+    ["Offset of field: kvm_s390_io_adapter::flags"]
+        [::core::mem::offset_of!(kvm_s390_io_adapter, flags) - 7usize];
+};
 #[repr(C)]
 #[derive(Copy, Clone)]
 pub struct kvm_s390_vm_cpu_processor {
@@ -1732,6 +1790,43 @@ const _: () = {
     ["Offset of field: kvm_s390_irq_state::reserved"]
         [::core::mem::offset_of!(kvm_s390_irq_state, reserved) - 16usize];
 };
+pub const kvm_ioeventfd_flag_nr_datamatch: _bindgen_ty_1 = 0;
+pub const kvm_ioeventfd_flag_nr_pio: _bindgen_ty_1 = 1;
+pub const kvm_ioeventfd_flag_nr_deassign: _bindgen_ty_1 = 2;
+pub const kvm_ioeventfd_flag_nr_virtio_ccw_notify: _bindgen_ty_1 = 3;
+pub const kvm_ioeventfd_flag_nr_fast_mmio: _bindgen_ty_1 = 4;
+pub const kvm_ioeventfd_flag_nr_max: _bindgen_ty_1 = 5;
+pub type _bindgen_ty_1 = ::core::ffi::c_uint;
+#[repr(C)]
+#[derive(Copy, Clone)]
+pub struct kvm_ioeventfd {
+    pub datamatch: __u64,
+    pub addr: __u64,
+    pub len: __u32,
+    pub fd: __s32,
+    pub flags: __u32,
+    pub pad: [__u8; 36usize],
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of kvm_ioeventfd"][::core::mem::size_of::<kvm_ioeventfd>() - 64usize];
+    ["Alignment of kvm_ioeventfd"][::core::mem::align_of::<kvm_ioeventfd>() - 8usize];
+    ["Offset of field: kvm_ioeventfd::datamatch"][::core::mem::offset_of!(kvm_ioeventfd, datamatch) - 0usize];
+    ["Offset of field: kvm_ioeventfd::addr"][::core::mem::offset_of!(kvm_ioeventfd, addr) - 8usize];
+    ["Offset of field: kvm_ioeventfd::len"][::core::mem::offset_of!(kvm_ioeventfd, len) - 16usize];
+    ["Offset of field: kvm_ioeventfd::fd"][::core::mem::offset_of!(kvm_ioeventfd, fd) - 20usize];
+    ["Offset of field: kvm_ioeventfd::flags"][::core::mem::offset_of!(kvm_ioeventfd, flags) - 24usize];
+    ["Offset of field: kvm_ioeventfd::pad"][::core::mem::offset_of!(kvm_ioeventfd, pad) - 28usize];
+};
+impl Default for kvm_ioeventfd {
+    fn default() -> Self {
+        let mut s = ::core::mem::MaybeUninit::<Self>::uninit();
+        unsafe {
+            ::core::ptr::write_bytes(s.as_mut_ptr(), 0, 1);
+            s.assume_init()
+        }
+    }
+}
 #[repr(C)]
 #[derive(Copy, Clone)]
 pub struct kvm_enable_cap {
@@ -1758,6 +1853,248 @@ impl Default for kvm_enable_cap {
         }
     }
 }
+#[repr(C)]
+#[derive(Default, Copy, Clone)]
+pub struct kvm_irq_routing_irqchip {
+    pub irqchip: __u32,
+    pub pin: __u32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of kvm_irq_routing_irqchip"][::core::mem::size_of::<kvm_irq_routing_irqchip>() - 8usize];
+    ["Alignment of kvm_irq_routing_irqchip"][::core::mem::align_of::<kvm_irq_routing_irqchip>() - 4usize];
+    ["Offset of field: kvm_irq_routing_irqchip::irqchip"]
+        [::core::mem::offset_of!(kvm_irq_routing_irqchip, irqchip) - 0usize];
+    ["Offset of field: kvm_irq_routing_irqchip::pin"]
+        [::core::mem::offset_of!(kvm_irq_routing_irqchip, pin) - 4usize];
+};
+#[repr(C)]
+#[derive(Copy, Clone)]
+pub struct kvm_irq_routing_msi {
+    pub address_lo: __u32,
+    pub address_hi: __u32,
+    pub data: __u32,
+    pub __bindgen_anon_1: kvm_irq_routing_msi__bindgen_ty_1,
+}
+#[repr(C)]
+#[derive(Copy, Clone)]
+pub union kvm_irq_routing_msi__bindgen_ty_1 {
+    pub pad: __u32,
+    pub devid: __u32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of kvm_irq_routing_msi__bindgen_ty_1"]
+        [::core::mem::size_of::<kvm_irq_routing_msi__bindgen_ty_1>() - 4usize];
+    ["Alignment of kvm_irq_routing_msi__bindgen_ty_1"]
+        [::core::mem::align_of::<kvm_irq_routing_msi__bindgen_ty_1>() - 4usize];
+    ["Offset of field: kvm_irq_routing_msi__bindgen_ty_1::pad"]
+        [::core::mem::offset_of!(kvm_irq_routing_msi__bindgen_ty_1, pad) - 0usize];
+    ["Offset of field: kvm_irq_routing_msi__bindgen_ty_1::devid"]
+        [::core::mem::offset_of!(kvm_irq_routing_msi__bindgen_ty_1, devid) - 0usize];
+};
+impl Default for kvm_irq_routing_msi__bindgen_ty_1 {
+    fn default() -> Self {
+        let mut s = ::core::mem::MaybeUninit::<Self>::uninit();
+        unsafe {
+            ::core::ptr::write_bytes(s.as_mut_ptr(), 0, 1);
+            s.assume_init()
+        }
+    }
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of kvm_irq_routing_msi"][::core::mem::size_of::<kvm_irq_routing_msi>() - 16usize];
+    ["Alignment of kvm_irq_routing_msi"][::core::mem::align_of::<kvm_irq_routing_msi>() - 4usize];
+    ["Offset of field: kvm_irq_routing_msi::address_lo"]
+        [::core::mem::offset_of!(kvm_irq_routing_msi, address_lo) - 0usize];
+    ["Offset of field: kvm_irq_routing_msi::address_hi"]
+        [::core::mem::offset_of!(kvm_irq_routing_msi, address_hi) - 4usize];
+    ["Offset of field: kvm_irq_routing_msi::data"]
+        [::core::mem::offset_of!(kvm_irq_routing_msi, data) - 8usize];
+};
+impl Default for kvm_irq_routing_msi {
+    fn default() -> Self {
+        let mut s = ::core::mem::MaybeUninit::<Self>::uninit();
+        unsafe {
+            ::core::ptr::write_bytes(s.as_mut_ptr(), 0, 1);
+            s.assume_init()
+        }
+    }
+}
+#[repr(C)]
+#[derive(Default, Copy, Clone)]
+pub struct kvm_irq_routing_s390_adapter {
+    pub ind_addr: __u64,
+    pub summary_addr: __u64,
+    pub ind_offset: __u64,
+    pub summary_offset: __u32,
+    pub adapter_id: __u32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of kvm_irq_routing_s390_adapter"]
+        [::core::mem::size_of::<kvm_irq_routing_s390_adapter>() - 32usize];
+    ["Alignment of kvm_irq_routing_s390_adapter"]
+        [::core::mem::align_of::<kvm_irq_routing_s390_adapter>() - 8usize];
+    ["Offset of field: kvm_irq_routing_s390_adapter::ind_addr"]
+        [::core::mem::offset_of!(kvm_irq_routing_s390_adapter, ind_addr) - 0usize];
+    ["Offset of field: kvm_irq_routing_s390_adapter::summary_addr"]
+        [::core::mem::offset_of!(kvm_irq_routing_s390_adapter, summary_addr) - 8usize];
+    ["Offset of field: kvm_irq_routing_s390_adapter::ind_offset"]
+        [::core::mem::offset_of!(kvm_irq_routing_s390_adapter, ind_offset) - 16usize];
+    ["Offset of field: kvm_irq_routing_s390_adapter::summary_offset"]
+        [::core::mem::offset_of!(kvm_irq_routing_s390_adapter, summary_offset) - 24usize];
+    ["Offset of field: kvm_irq_routing_s390_adapter::adapter_id"]
+        [::core::mem::offset_of!(kvm_irq_routing_s390_adapter, adapter_id) - 28usize];
+};
+#[repr(C)]
+#[derive(Default, Copy, Clone)]
+pub struct kvm_irq_routing_hv_sint {
+    pub vcpu: __u32,
+    pub sint: __u32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of kvm_irq_routing_hv_sint"][::core::mem::size_of::<kvm_irq_routing_hv_sint>() - 8usize];
+    ["Alignment of kvm_irq_routing_hv_sint"][::core::mem::align_of::<kvm_irq_routing_hv_sint>() - 4usize];
+    ["Offset of field: kvm_irq_routing_hv_sint::vcpu"]
+        [::core::mem::offset_of!(kvm_irq_routing_hv_sint, vcpu) - 0usize];
+    ["Offset of field: kvm_irq_routing_hv_sint::sint"]
+        [::core::mem::offset_of!(kvm_irq_routing_hv_sint, sint) - 4usize];
+};
+#[repr(C)]
+#[derive(Default, Copy, Clone)]
+pub struct kvm_irq_routing_xen_evtchn {
+    pub port: __u32,
+    pub vcpu: __u32,
+    pub priority: __u32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of kvm_irq_routing_xen_evtchn"][::core::mem::size_of::<kvm_irq_routing_xen_evtchn>() - 12usize];
+    ["Alignment of kvm_irq_routing_xen_evtchn"]
+        [::core::mem::align_of::<kvm_irq_routing_xen_evtchn>() - 4usize];
+    ["Offset of field: kvm_irq_routing_xen_evtchn::port"]
+        [::core::mem::offset_of!(kvm_irq_routing_xen_evtchn, port) - 0usize];
+    ["Offset of field: kvm_irq_routing_xen_evtchn::vcpu"]
+        [::core::mem::offset_of!(kvm_irq_routing_xen_evtchn, vcpu) - 4usize];
+    ["Offset of field: kvm_irq_routing_xen_evtchn::priority"]
+        [::core::mem::offset_of!(kvm_irq_routing_xen_evtchn, priority) - 8usize];
+};
+#[repr(C)]
+#[derive(Copy, Clone)]
+pub struct kvm_irq_routing_entry {
+    pub gsi: __u32,
+    pub type_: __u32,
+    pub flags: __u32,
+    pub pad: __u32,
+    pub u: kvm_irq_routing_entry__bindgen_ty_1,
+}
+#[repr(C)]
+#[derive(Copy, Clone)]
+pub union kvm_irq_routing_entry__bindgen_ty_1 {
+    pub irqchip: kvm_irq_routing_irqchip,
+    pub msi: kvm_irq_routing_msi,
+    pub adapter: kvm_irq_routing_s390_adapter,
+    pub hv_sint: kvm_irq_routing_hv_sint,
+    pub xen_evtchn: kvm_irq_routing_xen_evtchn,
+    pub pad: [__u32; 8usize],
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of kvm_irq_routing_entry__bindgen_ty_1"]
+        [::core::mem::size_of::<kvm_irq_routing_entry__bindgen_ty_1>() - 32usize];
+    ["Alignment of kvm_irq_routing_entry__bindgen_ty_1"]
+        [::core::mem::align_of::<kvm_irq_routing_entry__bindgen_ty_1>() - 8usize];
+    ["Offset of field: kvm_irq_routing_entry__bindgen_ty_1::irqchip"]
+        [::core::mem::offset_of!(kvm_irq_routing_entry__bindgen_ty_1, irqchip) - 0usize];
+    ["Offset of field: kvm_irq_routing_entry__bindgen_ty_1::msi"]
+        [::core::mem::offset_of!(kvm_irq_routing_entry__bindgen_ty_1, msi) - 0usize];
+    ["Offset of field: kvm_irq_routing_entry__bindgen_ty_1::adapter"]
+        [::core::mem::offset_of!(kvm_irq_routing_entry__bindgen_ty_1, adapter) - 0usize];
+    ["Offset of field: kvm_irq_routing_entry__bindgen_ty_1::hv_sint"]
+        [::core::mem::offset_of!(kvm_irq_routing_entry__bindgen_ty_1, hv_sint) - 0usize];
+    ["Offset of field: kvm_irq_routing_entry__bindgen_ty_1::xen_evtchn"]
+        [::core::mem::offset_of!(kvm_irq_routing_entry__bindgen_ty_1, xen_evtchn) - 0usize];
+    ["Offset of field: kvm_irq_routing_entry__bindgen_ty_1::pad"]
+        [::core::mem::offset_of!(kvm_irq_routing_entry__bindgen_ty_1, pad) - 0usize];
+};
+impl Default for kvm_irq_routing_entry__bindgen_ty_1 {
+    fn default() -> Self {
+        let mut s = ::core::mem::MaybeUninit::<Self>::uninit();
+        unsafe {
+            ::core::ptr::write_bytes(s.as_mut_ptr(), 0, 1);
+            s.assume_init()
+        }
+    }
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of kvm_irq_routing_entry"][::core::mem::size_of::<kvm_irq_routing_entry>() - 48usize];
+    ["Alignment of kvm_irq_routing_entry"][::core::mem::align_of::<kvm_irq_routing_entry>() - 8usize];
+    ["Offset of field: kvm_irq_routing_entry::gsi"]
+        [::core::mem::offset_of!(kvm_irq_routing_entry, gsi) - 0usize];
+    ["Offset of field: kvm_irq_routing_entry::type_"]
+        [::core::mem::offset_of!(kvm_irq_routing_entry, type_) - 4usize];
+    ["Offset of field: kvm_irq_routing_entry::flags"]
+        [::core::mem::offset_of!(kvm_irq_routing_entry, flags) - 8usize];
+    ["Offset of field: kvm_irq_routing_entry::pad"]
+        [::core::mem::offset_of!(kvm_irq_routing_entry, pad) - 12usize];
+    ["Offset of field: kvm_irq_routing_entry::u"]
+        [::core::mem::offset_of!(kvm_irq_routing_entry, u) - 16usize];
+};
+impl Default for kvm_irq_routing_entry {
+    fn default() -> Self {
+        let mut s = ::core::mem::MaybeUninit::<Self>::uninit();
+        unsafe {
+            ::core::ptr::write_bytes(s.as_mut_ptr(), 0, 1);
+            s.assume_init()
+        }
+    }
+}
+#[repr(C)]
+pub struct kvm_irq_routing {
+    pub nr: __u32,
+    pub flags: __u32,
+    pub entries: __IncompleteArrayField<kvm_irq_routing_entry>,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of kvm_irq_routing"][::core::mem::size_of::<kvm_irq_routing>() - 8usize];
+    ["Alignment of kvm_irq_routing"][::core::mem::align_of::<kvm_irq_routing>() - 8usize];
+    ["Offset of field: kvm_irq_routing::nr"][::core::mem::offset_of!(kvm_irq_routing, nr) - 0usize];
+    ["Offset of field: kvm_irq_routing::flags"][::core::mem::offset_of!(kvm_irq_routing, flags) - 4usize];
+    ["Offset of field: kvm_irq_routing::entries"][::core::mem::offset_of!(kvm_irq_routing, entries) - 8usize];
+};
+impl Default for kvm_irq_routing {
+    fn default() -> Self {
+        let mut s = ::core::mem::MaybeUninit::<Self>::uninit();
+        unsafe {
+            ::core::ptr::write_bytes(s.as_mut_ptr(), 0, 1);
+            s.assume_init()
+        }
+    }
+}
+#[repr(C)]
+#[derive(Default, Copy, Clone)]
+pub struct kvm_irqfd {
+    pub fd: __u32,
+    pub gsi: __u32,
+    pub flags: __u32,
+    pub resamplefd: __u32,
+    pub pad: [__u8; 16usize],
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of kvm_irqfd"][::core::mem::size_of::<kvm_irqfd>() - 32usize];
+    ["Alignment of kvm_irqfd"][::core::mem::align_of::<kvm_irqfd>() - 4usize];
+    ["Offset of field: kvm_irqfd::fd"][::core::mem::offset_of!(kvm_irqfd, fd) - 0usize];
+    ["Offset of field: kvm_irqfd::gsi"][::core::mem::offset_of!(kvm_irqfd, gsi) - 4usize];
+    ["Offset of field: kvm_irqfd::flags"][::core::mem::offset_of!(kvm_irqfd, flags) - 8usize];
+    ["Offset of field: kvm_irqfd::resamplefd"][::core::mem::offset_of!(kvm_irqfd, resamplefd) - 12usize];
+    ["Offset of field: kvm_irqfd::pad"][::core::mem::offset_of!(kvm_irqfd, pad) - 16usize];
+};
 #[repr(C)]
 #[derive(Default, Copy, Clone)]
 pub struct kvm_one_reg {

@@ -3,16 +3,17 @@
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::bindings::{
-    KVM_S390_MEMOP_F_INJECT_EXCEPTION, KVM_S390_MEMOP_LOGICAL_READ, KVM_S390_MEMOP_LOGICAL_WRITE,
-    KVM_S390_PROGRAM_INT, KVM_SYNC_GPRS, kvm_s390_irq, kvm_s390_mem_op, kvm_s390_pgm_info,
+    KVM_S390_MEMOP_F_CHECK_ONLY, KVM_S390_MEMOP_F_INJECT_EXCEPTION, KVM_S390_MEMOP_LOGICAL_READ,
+    KVM_S390_MEMOP_LOGICAL_WRITE, KVM_S390_PROGRAM_INT, KVM_SYNC_GPRS, kvm_s390_irq, kvm_s390_mem_op,
+    kvm_s390_pgm_info,
 };
 use super::ioctls::VcpuExit;
 use super::sys::VcpuFd;
-use crate::hv::{Exit, SystemEvent};
+use crate::hv::{Exit, Interrupt, SystemEvent};
 use crate::kvm::{Result, Vcpu, failed};
 use crate::s390x::intercept::{self, Action, Intercept, Sigp};
 use crate::s390x::stsi::{self, Selector};
-use crate::s390x::{Answer, Psw, Store};
+use crate::s390x::{Access, Answer, Call, Operand, Psw, Store};
 
 /// STSI's function code for the topology.
 const STSI_TOPOLOGY: u8 = 15;
@@ -22,7 +23,12 @@ const STSI_TOPOLOGY: u8 = 15;
 pub struct VcpuExtra {
     /// How the instruction completes that the vCPU came back with.
     answer: Option<Answer>,
+    /// The interruption that KVM has taken back for TEST SUBCHANNEL. It becomes pending again if that ends in a program interruption.
+    dequeued: Option<Interrupt>,
 }
+
+/// Interception code and operation code of TEST SUBCHANNEL, which has an exit of its own.
+const TEST_SUBCHANNEL: (u8, u16) = (0x04, 0xb235);
 
 pub fn run(vcpu: &mut Vcpu) -> Result<Exit<'_>> {
     complete(vcpu)?;
@@ -32,6 +38,13 @@ pub fn run(vcpu: &mut Vcpu) -> Result<Exit<'_>> {
     }
     match vcpu.fd.run() {
         Ok(VcpuExit::S390Sieic { icptcode, ipa, ipb }) => intercepted(vcpu, icptcode, ipa, ipb),
+        Ok(VcpuExit::S390Tsch { subchannel_id, subchannel_nr, io_int_parm, io_int_word, ipb, dequeued }) => {
+            let id = u32::from(subchannel_id) << 16 | u32::from(subchannel_nr);
+            let interrupt = Interrupt::Io { id, parameter: io_int_parm, word: io_int_word };
+            vcpu.extra.dequeued = dequeued.then_some(interrupt);
+            let (code, ipa) = TEST_SUBCHANNEL;
+            intercepted(vcpu, code, ipa, ipb)
+        }
         Ok(VcpuExit::S390Reset(_)) => Ok(Exit::System(SystemEvent::Reset)),
         // KVM leaves the topology all to us. There is none to tell of.
         Ok(VcpuExit::S390Stsi { fc: STSI_TOPOLOGY, .. }) => {
@@ -91,7 +104,13 @@ fn intercepted(vcpu: &mut Vcpu, code: u8, ipa: u16, ipb: u32) -> Result<Exit<'_>
     let regs = vcpu.fd.sync_regs();
     let prefix = u32::try_from(regs.prefix).unwrap_or(0);
     match intercept::decode(&Intercept { code, ipa, ipb, psw, gprs: regs.gprs, prefix }) {
-        Action::Call(call) => Ok(Exit::S390x { call, answer: vcpu.extra.answer.insert(Answer::default()) }),
+        Action::Call(call) => match with_operand(&vcpu.fd, call)? {
+            Some(call) => Ok(Exit::S390x { call, answer: vcpu.extra.answer.insert(Answer::default()) }),
+            None => {
+                requeue(vcpu)?;
+                Ok(Exit::Resume)
+            }
+        },
         Action::Complete(answer) => {
             apply(vcpu, &answer)?;
             Ok(Exit::Resume)
@@ -119,8 +138,10 @@ fn signal(vcpu: &mut Vcpu, sigp: &Sigp) -> Result<Exit<'static>> {
 /// Completes the instruction that the vCPU came back with.
 fn apply(vcpu: &mut Vcpu, answer: &Answer) -> Result<()> {
     if let Some(code) = answer.program {
+        requeue(vcpu)?;
         return program_interruption(vcpu, code);
     }
+    vcpu.extra.dequeued = None;
     if let Some(store) = &answer.store
         && !write_logical(&vcpu.fd, store)?
     {
@@ -139,6 +160,34 @@ fn apply(vcpu: &mut Vcpu, answer: &Answer) -> Result<()> {
         run.psw_mask = psw.mask;
     }
     Ok(())
+}
+
+/// Makes the interruption pending again that TEST SUBCHANNEL, which can't be carried out, should have taken.
+fn requeue(vcpu: &mut Vcpu) -> Result<()> {
+    match vcpu.extra.dequeued.take() {
+        Some(interrupt) => vcpu.shared.machine.interrupt(&vcpu.shared.fd, interrupt),
+        None => Ok(()),
+    }
+}
+
+/// Reads the operand of a call, or finds out whether it can be stored to. `None` when it can't be accessed: then the guest gets
+/// the program interruption for it, and nothing has happened yet.
+fn with_operand(fd: &VcpuFd, mut call: Call) -> Result<Option<Call>> {
+    let Call::Io(io) = &mut call else { return Ok(Some(call)) };
+    let Operand { address, access_register } = io.operand;
+    let accessible = match io.instruction.access() {
+        Access::None => true,
+        Access::Read(len) => {
+            io.block = vec![0; len];
+            access(fd, (KVM_S390_MEMOP_LOGICAL_READ, address, access_register), &mut io.block)?
+        }
+        Access::Store(len) => {
+            // Nothing is written, as it is only checked.
+            let operation = (KVM_S390_MEMOP_LOGICAL_WRITE, address, access_register);
+            memory_operation(fd, operation, KVM_S390_MEMOP_F_CHECK_ONLY, &mut vec![0; len])?
+        }
+    };
+    Ok(accessible.then_some(call))
 }
 
 /// Puts our names into the block that KVM has stored for STSI.
@@ -168,9 +217,14 @@ fn write_logical(fd: &VcpuFd, store: &Store) -> Result<bool> {
 
 /// Reads or writes the guest's memory as the vCPU would: the operation, the logical address, and the access register that goes
 /// with it.
-fn access(
+fn access(fd: &VcpuFd, what: (u32, u64, u8), bytes: &mut [u8]) -> Result<bool> {
+    memory_operation(fd, what, 0, bytes)
+}
+
+fn memory_operation(
     fd: &VcpuFd,
     (operation, address, access_register): (u32, u64, u8),
+    flags: u32,
     bytes: &mut [u8],
 ) -> Result<bool> {
     const WHAT: &str = "reach a guest's memory";
@@ -182,7 +236,7 @@ fn access(
     }
     let mut op = kvm_s390_mem_op {
         gaddr: address,
-        flags: KVM_S390_MEMOP_F_INJECT_EXCEPTION.into(),
+        flags: (KVM_S390_MEMOP_F_INJECT_EXCEPTION | flags).into(),
         size,
         op: operation,
         buf: bytes.as_mut_ptr() as u64,

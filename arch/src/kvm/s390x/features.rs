@@ -8,7 +8,7 @@ use crate::hv::Feature;
 const PGSTE: &str = "PGSTE";
 
 /// Capabilities by number and name, whether no guest can run without them, and what they are for.
-const FEATURES: [(u32, &str, bool, &str); 21] = [
+const FEATURES: [(u32, &str, bool, &str); 22] = [
     (KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY", true, "gives guests RAM"),
     (KVM_CAP_SYNC_REGS, "KVM_CAP_SYNC_REGS", true, "reads and sets registers"),
     (KVM_CAP_ONE_REG, "KVM_CAP_ONE_REG", true, "reads and sets timers"),
@@ -24,6 +24,12 @@ const FEATURES: [(u32, &str, bool, &str); 21] = [
         "KVM_CAP_S390_MEM_OP",
         true,
         "operands of instructions in the guest's own addresses",
+    ),
+    (
+        KVM_CAP_S390_CSS_SUPPORT,
+        "KVM_CAP_S390_CSS_SUPPORT",
+        true,
+        "a channel subsystem, and with it all devices",
     ),
     (KVM_CAP_S390_VCPU_RESETS, "KVM_CAP_S390_VCPU_RESETS", true, "resets of all kinds"),
     (

@@ -13,6 +13,7 @@ mod bindings;
 mod cpus;
 mod exit;
 mod features;
+mod flic;
 #[allow(dead_code, reason = "a layer to be used whole; the glue does not take all of it")]
 mod ioctls;
 mod model;
@@ -20,15 +21,17 @@ mod park;
 mod state;
 
 use super::{Error, Result, Vcpu, VmConfig, failed};
-use crate::hv::{CpuModel, Interrupt, IrqRoute, Irqchip, SubsystemReset, VcpuState};
+use crate::hv::{CpuModel, Doorbell, Interrupt, IrqRoute, Irqchip, SubsystemReset, VcpuState};
 use crate::s390x::{MpState, Psw};
 use bindings::{
-    KVM_CAP_S390_HPAGE_1M, KVM_CAP_S390_IRQCHIP, KVM_DEV_FLIC_CLEAR_IRQS, KVM_MP_STATE_OPERATING,
-    KVM_MP_STATE_STOPPED, KVM_S390_INT_SERVICE, kvm_create_device, kvm_device_attr,
-    kvm_device_type_KVM_DEV_TYPE_FLIC, kvm_enable_cap, kvm_mp_state, kvm_s390_interrupt,
+    KVM_CAP_S390_CSS_SUPPORT, KVM_CAP_S390_HPAGE_1M, KVM_CAP_S390_IRQCHIP, KVM_IRQ_ROUTING_S390_ADAPTER,
+    KVM_MP_STATE_OPERATING, KVM_MP_STATE_STOPPED, kvm_enable_cap, kvm_irq_routing_entry,
+    kvm_irq_routing_s390_adapter, kvm_mp_state,
 };
 use cpus::Cpus;
+use flic::Flic;
 use vm_memory::{Bytes, GuestAddress};
+use vmm_sys_util::eventfd::EventFd;
 
 pub use exit::{VcpuExtra, run};
 pub use features::features;
@@ -44,8 +47,7 @@ pub mod sys {
 #[derive(Debug)]
 pub struct Machine {
     cpus: Cpus,
-    /// The floating interrupt controller.
-    flic: ioctls::DeviceFd,
+    flic: Flic,
 }
 
 pub fn create_vm(kvm: &sys::Kvm, config: &VmConfig) -> Result<sys::VmFd> {
@@ -71,9 +73,7 @@ pub fn create_vm(kvm: &sys::Kvm, config: &VmConfig) -> Result<sys::VmFd> {
 
 impl Machine {
     pub fn new(_kvm: &sys::Kvm, vm: &sys::VmFd, _config: &VmConfig) -> Result<Self> {
-        let mut flic = kvm_create_device { type_: kvm_device_type_KVM_DEV_TYPE_FLIC, ..Default::default() };
-        let flic = vm.create_device(&mut flic).map_err(failed("create the floating interrupt controller"))?;
-        Ok(Machine { cpus: Cpus::new(), flic })
+        Ok(Machine { cpus: Cpus::new(), flic: Flic::new(vm)? })
     }
 
     pub fn finish(&self, _vm: &sys::VmFd, _config: &VmConfig) -> Result<()> {
@@ -81,27 +81,58 @@ impl Machine {
     }
 
     pub fn reset(&self) -> Result<()> {
-        let clear = kvm_device_attr { group: KVM_DEV_FLIC_CLEAR_IRQS, ..Default::default() };
-        // SAFETY: the attribute has no data.
-        unsafe { self.flic.set_device_attr(&clear) }.map_err(failed("clear pending interruptions"))
+        self.flic.reset()
     }
 
     pub fn interrupt(&self, vm: &sys::VmFd, interrupt: Interrupt) -> Result<()> {
-        match interrupt {
-            Interrupt::Service { parameter } => {
-                let service = kvm_s390_interrupt { type_: KVM_S390_INT_SERVICE, parm: parameter, parm64: 0 };
-                vm.s390_interrupt(&service).map_err(failed("send a service signal"))
-            }
-            Interrupt::Line { .. } | Interrupt::Msi { .. } => Err(Error::WrongIsa("this interrupt")),
-        }
+        self.flic.interrupt(vm, interrupt)
     }
 
-    pub fn set_routes(&self, _vm: &sys::VmFd, routes: &[Option<IrqRoute>]) -> Result<()> {
-        // A service signal is sent by a system call; there is nothing that it could be routed to.
-        match routes.iter().flatten().all(|route| *route == IrqRoute::ServiceSignal) {
-            true => Ok(()),
-            false => Err(Error::WrongIsa("this interrupt route")),
+    pub fn set_routes(&self, vm: &sys::VmFd, routes: &[Option<IrqRoute>]) -> Result<()> {
+        let mut entries = Vec::with_capacity(routes.len());
+        for (gsi, route) in (0..).zip(routes) {
+            match *route {
+                // A service signal is sent by a system call; there is nothing that it could be routed to.
+                None | Some(IrqRoute::ServiceSignal) => {}
+                Some(IrqRoute::Adapter { indicator, bit, summary, isc }) => {
+                    let mut entry = kvm_irq_routing_entry {
+                        gsi,
+                        type_: KVM_IRQ_ROUTING_S390_ADAPTER,
+                        ..Default::default()
+                    };
+                    entry.u.adapter = kvm_irq_routing_s390_adapter {
+                        ind_addr: indicator,
+                        summary_addr: summary,
+                        // KVM does not look whether it is still in the byte's page.
+                        ind_offset: u64::from(bit % 8),
+                        summary_offset: 7,
+                        adapter_id: self.flic.adapter(isc)?,
+                    };
+                    entries.push(entry);
+                }
+                Some(IrqRoute::Pin { .. } | IrqRoute::Msi { .. }) => {
+                    return Err(Error::WrongIsa("this interrupt route"));
+                }
+            }
         }
+        vm.set_gsi_routing(&entries).map_err(failed("route interrupts"))
+    }
+}
+
+pub fn watch(vm: &sys::VmFd, doorbell: Doorbell, event: &EventFd) -> Result<()> {
+    let (id, queue) = place(doorbell)?;
+    vm.register_ccw_notify(event, id, queue).map_err(failed("watch a doorbell"))
+}
+
+pub fn unwatch(vm: &sys::VmFd, doorbell: Doorbell, event: &EventFd) -> Result<()> {
+    let (id, queue) = place(doorbell)?;
+    vm.unregister_ccw_notify(event, id, queue).map_err(failed("give a doorbell up"))
+}
+
+const fn place(doorbell: Doorbell) -> Result<(u32, u32)> {
+    match doorbell {
+        Doorbell::Ccw { id, queue } => Ok((id, queue)),
+        Doorbell::Mmio { .. } => Err(Error::WrongIsa("a memory-mapped doorbell")),
     }
 }
 
@@ -111,6 +142,9 @@ pub fn init_vcpu(vcpu: &mut Vcpu) -> Result<()> {
     let mp_state = if operates { KVM_MP_STATE_OPERATING } else { KVM_MP_STATE_STOPPED };
     vcpu.fd.set_mp_state(kvm_mp_state { mp_state }).map_err(failed("set whether a vCPU runs"))?;
     vcpu.fd.s390_clear_reset().map_err(failed("reset a vCPU"))?;
+    // Of the VM, but by a vCPU. KVM hands I/O instructions out from then on.
+    let css = kvm_enable_cap { cap: KVM_CAP_S390_CSS_SUPPORT, ..Default::default() };
+    vcpu.fd.enable_cap(&css).map_err(failed("leave I/O instructions to the machine"))?;
     let fd = vcpu.fd.try_clone_file().map_err(failed("make a vCPU known to others"))?;
     vcpu.shared.machine.cpus.add(fd, operates).map_err(failed("make a vCPU known to others"))
 }

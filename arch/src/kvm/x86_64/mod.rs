@@ -2,6 +2,8 @@
 
 mod exit;
 mod features;
+#[path = "../ioevent.rs"]
+mod ioevent;
 mod state;
 
 use std::ops::RangeInclusive;
@@ -22,6 +24,7 @@ use crate::x86_64::{self, CpuidLeaf, Msr, cpuid};
 
 pub use exit::run;
 pub use features::features;
+pub use ioevent::{unwatch, watch};
 
 /// kvm-ioctls, with the one binding that the shared code names.
 pub mod sys {
@@ -194,6 +197,9 @@ impl Machine {
                 }
             }
             Interrupt::Service { .. } => Err(Error::WrongIsa("the service signal")),
+            Interrupt::Io { .. } | Interrupt::WithdrawIo { .. } | Interrupt::ChannelReport => {
+                Err(Error::WrongIsa("a channel subsystem's interrupt"))
+            }
         }
     }
 
@@ -224,6 +230,7 @@ impl Machine {
                     entries.extend(pin_routes(gsi, pin));
                 }
                 Some(IrqRoute::ServiceSignal) => return Err(Error::WrongIsa("the service signal")),
+                Some(IrqRoute::Adapter { .. }) => return Err(Error::WrongIsa("an adapter's interrupt")),
             }
         }
         let routing = KvmIrqRouting::from_entries(&entries)

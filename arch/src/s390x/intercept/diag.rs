@@ -5,7 +5,7 @@
 
 use super::{Action, Instruction};
 use crate::hv::SubsystemReset;
-use crate::s390x::call::{Answer, Call, IplAccess, program};
+use crate::s390x::call::{Call, IplAccess, program};
 
 /// DIAGNOSE 308: initial program load.
 const IPL: u64 = 0x308;
@@ -52,12 +52,10 @@ fn ipl(instruction: &Instruction<'_>, r1: u8, r3: u8) -> Action {
 
 /// DIAGNOSE 500: general register 1 has the subcode, 2 gets the result.
 fn kvm(instruction: &Instruction<'_>) -> Action {
-    /// A virtio-ccw device is notified. KVM serves the devices that exist.
+    /// A virtio-ccw device is notified (VIRTIO 1.2, 4.3.3.2). KVM serves the queues that it watches.
     const CCW_NOTIFY: u64 = 3;
-    /// No such device: -EINVAL.
-    const INVALID: u64 = 22u64.wrapping_neg();
     match instruction.gpr(1) {
-        CCW_NOTIFY => Action::Complete(Answer { cc: None, gprs: vec![(2, INVALID)], ..Answer::default() }),
+        CCW_NOTIFY => Action::Call(Call::Notify { id: instruction.gpr32(2), queue: instruction.gpr(3) }),
         _ => Action::program(program::SPECIFICATION),
     }
 }

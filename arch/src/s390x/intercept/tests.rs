@@ -1,5 +1,6 @@
 //! Literal instructions, and what they come to.
 
+use super::super::{Access, IoInstruction};
 use super::*;
 use crate::s390x::call::IplAccess;
 
@@ -35,12 +36,13 @@ fn specification() -> Action {
 
 #[test]
 fn every_known_instruction_is_privileged() {
-    let texts: [&[u8]; 6] = [
+    let texts: [&[u8]; 7] = [
         &[0xb2, 0x20, 0x00, 0x12],
         &[0x83, 0x24, 0x03, 0x08],
         &[0xae, 0x13, 0x00, 0x06],
         &[0xb2, 0x34, 0x10, 0x00],
         &[0xb2, 0x5f, 0x00, 0x10],
+        &[0xb2, 0x35, 0x10, 0x00],
         &[0xb9, 0xa2, 0x00, 0x10],
     ];
     for bytes in texts {
@@ -75,26 +77,69 @@ fn service_call() {
     }
 }
 
+/// What an I/O instruction is decoded to; its text, and general registers 1, 2 and one more.
+fn io(bytes: [u8; 4], gpr: (usize, u64)) -> Action {
+    decode(&text(&bytes, &[(1, 0xaaaa_0001_0007), (2, 0xbbbb), gpr]))
+}
+
+fn io_call(instruction: IoInstruction, address: u64, access_register: u8) -> Action {
+    Action::Call(Call::Io(IoCall {
+        instruction,
+        register1: 0xaaaa_0001_0007,
+        register2: 0xbbbb,
+        operand: Operand { address, access_register },
+        block: Vec::new(),
+    }))
+}
+
 #[test]
-fn a_machine_without_subchannels() {
-    // stsch 0(%r11); subchannel id 0.0.0001 in GR1.
-    assert_eq!(decode(&text(&[0xb2, 0x34, 0xb0, 0x00], &[(1, 0x1_0001), (11, 0x9000)])), Action::cc(3));
-    // chsc %r1
-    assert_eq!(decode(&text(&[0xb2, 0x5f, 0x00, 0x10], &[(1, 0x9000)])), Action::cc(3));
-    // tpi 0
-    assert_eq!(decode(&text(&[0xb2, 0x36, 0x00, 0x00], &[])), Action::cc(0));
-    // schm, sal
-    assert_eq!(decode(&text(&[0xb2, 0x3c, 0x00, 0x00], &[])), answer(None, &[]));
-    assert_eq!(decode(&text(&[0xb2, 0x37, 0x00, 0x00], &[])), answer(None, &[]));
-    // stcrw 164(%r15)
-    let store = Some(Store { address: 0x90a4, access_register: 15, bytes: vec![0; 4] });
-    let stcrw = Action::Complete(Answer { cc: Some(1), store, ..Answer::default() });
-    assert_eq!(decode(&text(&[0xb2, 0x39, 0xf0, 0xa4], &[(15, 0x9000)])), stcrw);
-    assert_eq!(decode(&text(&[0xb2, 0x39, 0xf0, 0xa4], &[(15, 0x9001)])), specification());
-    // stcps 32
-    let store = Some(Store { address: 32, access_register: 0, bytes: vec![0; 32] });
-    let stcps = Action::Complete(Answer { cc: None, store, ..Answer::default() });
-    assert_eq!(decode(&text(&[0xb2, 0x3a, 0x00, 0x20], &[(0, 0x9000)])), stcps);
+fn instructions_with_an_operand_in_memory() {
+    let cases = [
+        // msch, ssch, stsch, tsch, stcrw 164(%r11); stcps
+        (0x32, IoInstruction::ModifySubchannel, Access::Read(52), 4),
+        (0x33, IoInstruction::StartSubchannel, Access::Read(12), 4),
+        (0x34, IoInstruction::StoreSubchannel, Access::Store(52), 4),
+        (0x35, IoInstruction::TestSubchannel, Access::Store(64), 4),
+        (0x39, IoInstruction::StoreChannelReportWord, Access::Store(4), 4),
+        (0x3a, IoInstruction::StoreChannelPathStatus, Access::Store(32), 32),
+    ];
+    for (opcode, instruction, access, alignment) in cases {
+        assert_eq!(instruction.access(), access);
+        let at = |base: u64| io([0xb2, opcode, 0xb0, 0xa0], (11, base));
+        assert_eq!(at(0x9000), io_call(instruction, 0x90a0, 11), "{opcode:#x}");
+        assert_eq!(at(0x9000 + alignment), io_call(instruction, 0x90a0 + alignment, 11));
+        for unaligned in [1, alignment / 2, alignment - 1] {
+            assert_eq!(at(0x9000 + unaligned), specification(), "{opcode:#x}, {unaligned}");
+        }
+    }
+    // No base register: the displacement is the address.
+    let stsch = io_call(IoInstruction::StoreSubchannel, 0x20, 0);
+    assert_eq!(io([0xb2, 0x34, 0x00, 0x20], (0, 0x9000)), stsch);
+    // chsc %r3: the register has the address of a page.
+    let chsc = |address| io([0xb2, 0x5f, 0x00, 0x30], (3, address));
+    assert_eq!(IoInstruction::ChannelSubsystemCall.access(), Access::Read(16));
+    assert_eq!(chsc(0x9000), io_call(IoInstruction::ChannelSubsystemCall, 0x9000, 3));
+    assert_eq!(chsc(0x9800), specification());
+}
+
+#[test]
+fn instructions_without_an_operand_in_memory() {
+    let cases = [
+        (0x30, IoInstruction::ClearSubchannel),
+        (0x31, IoInstruction::HaltSubchannel),
+        (0x37, IoInstruction::SetAddressLimit),
+        (0x38, IoInstruction::ResumeSubchannel),
+        (0x3b, IoInstruction::ResetChannelPath),
+        (0x3c, IoInstruction::SetChannelMonitor),
+        (0x76, IoInstruction::CancelSubchannel),
+    ];
+    for (opcode, instruction) in cases {
+        assert_eq!(instruction.access(), Access::None);
+        assert_eq!(io([0xb2, opcode, 0, 0], (0, 1)), io_call(instruction, 0, 0), "{opcode:#x}");
+    }
+    // tpi 0: KVM knows better. siga: no adapter.
+    assert_eq!(io([0xb2, 0x36, 0, 0], (0, 0)), Action::cc(0));
+    assert_eq!(io([0xb2, 0x74, 0, 0], (0, 0)), Action::cc(3));
 }
 
 #[test]
@@ -150,8 +195,10 @@ fn initial_program_load() {
 #[test]
 fn hypercalls() {
     // diag %r2,%r4,0x500
-    let hypercall = |subcode| decode(&text(&[0x83, 0x24, 0x05, 0x00], &[(1, subcode)]));
-    assert_eq!(hypercall(3), answer(None, &[(2, 0xffff_ffff_ffff_ffea)]));
+    let hypercall = |subcode| {
+        decode(&text(&[0x83, 0x24, 0x05, 0x00], &[(1, subcode), (2, 0xaaaa_0001_0007), (3, 0x1_0000_0002)]))
+    };
+    assert_eq!(hypercall(3), Action::Call(Call::Notify { id: 0x1_0007, queue: 0x1_0000_0002 }));
     for subcode in [0, 1, 2, 4] {
         assert_eq!(hypercall(subcode), specification(), "{subcode}");
     }

@@ -1,6 +1,7 @@
 //! Ioctls of devices.
 
 use std::fs::File;
+use std::os::fd::{AsRawFd, RawFd};
 
 use vmm_sys_util::ioctl::ioctl_with_ref;
 
@@ -21,9 +22,15 @@ impl DeviceFd {
     /// KVM_SET_DEVICE_ATTR.
     ///
     /// # Safety
-    /// If the attribute has data, `device_attr.addr` points to as many readable bytes as it takes.
+    /// `addr` leads to memory of the attribute's size (unlike in kvm-ioctls, where this isn't said).
     pub unsafe fn set_device_attr(&self, device_attr: &kvm_device_attr) -> Result<()> {
-        // SAFETY: the caller vouches for the data that the attribute points to.
-        checked(unsafe { ioctl_with_ref(&self.fd, KVM_SET_DEVICE_ATTR(), device_attr) }).map(drop)
+        // SAFETY: the caller vouches for the memory.
+        checked(unsafe { ioctl_with_ref(self, KVM_SET_DEVICE_ATTR(), device_attr) }).map(drop)
+    }
+}
+
+impl AsRawFd for DeviceFd {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
     }
 }

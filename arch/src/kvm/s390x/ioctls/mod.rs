@@ -18,8 +18,9 @@ use std::ptr::{self, NonNull};
 use vmm_sys_util::{errno, ioctl_io_nr, ioctl_ior_nr, ioctl_iow_nr, ioctl_iowr_nr};
 
 use super::bindings::{
-    KVMIO, kvm_create_device, kvm_device_attr, kvm_enable_cap, kvm_mp_state, kvm_one_reg, kvm_run,
-    kvm_s390_interrupt, kvm_s390_irq, kvm_s390_irq_state, kvm_s390_mem_op, kvm_userspace_memory_region,
+    KVMIO, kvm_create_device, kvm_device_attr, kvm_enable_cap, kvm_ioeventfd, kvm_irq_routing, kvm_irqfd,
+    kvm_mp_state, kvm_one_reg, kvm_run, kvm_s390_interrupt, kvm_s390_irq, kvm_s390_irq_state,
+    kvm_s390_mem_op, kvm_userspace_memory_region,
 };
 
 /// The result of an ioctl.
@@ -35,6 +36,9 @@ ioctl_io_nr!(KVM_GET_VCPU_MMAP_SIZE, KVMIO, 0x04);
 ioctl_io_nr!(KVM_CREATE_VCPU, KVMIO, 0x41);
 ioctl_iow_nr!(KVM_SET_USER_MEMORY_REGION, KVMIO, 0x46, kvm_userspace_memory_region);
 ioctl_io_nr!(KVM_CREATE_IRQCHIP, KVMIO, 0x60);
+ioctl_iow_nr!(KVM_SET_GSI_ROUTING, KVMIO, 0x6a, kvm_irq_routing);
+ioctl_iow_nr!(KVM_IRQFD, KVMIO, 0x76, kvm_irqfd);
+ioctl_iow_nr!(KVM_IOEVENTFD, KVMIO, 0x79, kvm_ioeventfd);
 ioctl_iowr_nr!(KVM_CREATE_DEVICE, KVMIO, 0xe0, kvm_create_device);
 
 // Of VMs and vCPUs, or of VMs and devices.

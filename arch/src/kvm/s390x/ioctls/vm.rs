@@ -4,15 +4,20 @@ use std::ffi::c_ulong;
 use std::fs::File;
 use std::os::fd::{AsRawFd, RawFd};
 
-use vmm_sys_util::ioctl::{ioctl, ioctl_with_mut_ref, ioctl_with_ref, ioctl_with_val};
+use vmm_sys_util::errno;
+use vmm_sys_util::eventfd::EventFd;
+use vmm_sys_util::ioctl::{ioctl, ioctl_with_mut_ref, ioctl_with_ptr, ioctl_with_ref, ioctl_with_val};
 
 use super::{
     DeviceFd, KVM_CHECK_EXTENSION, KVM_CREATE_DEVICE, KVM_CREATE_IRQCHIP, KVM_CREATE_VCPU, KVM_ENABLE_CAP,
-    KVM_GET_DEVICE_ATTR, KVM_HAS_DEVICE_ATTR, KVM_S390_INTERRUPT, KVM_SET_DEVICE_ATTR,
-    KVM_SET_USER_MEMORY_REGION, KvmRunWrapper, Result, VcpuFd, checked, new_file,
+    KVM_GET_DEVICE_ATTR, KVM_HAS_DEVICE_ATTR, KVM_IOEVENTFD, KVM_IRQFD, KVM_S390_INTERRUPT,
+    KVM_SET_DEVICE_ATTR, KVM_SET_GSI_ROUTING, KVM_SET_USER_MEMORY_REGION, KvmRunWrapper, Result, VcpuFd,
+    checked, new_file,
 };
 use crate::kvm::glue::bindings::{
-    kvm_create_device, kvm_device_attr, kvm_enable_cap, kvm_s390_interrupt, kvm_userspace_memory_region,
+    KVM_IRQFD_FLAG_DEASSIGN, kvm_create_device, kvm_device_attr, kvm_enable_cap, kvm_ioeventfd,
+    kvm_ioeventfd_flag_nr_datamatch, kvm_ioeventfd_flag_nr_deassign, kvm_ioeventfd_flag_nr_virtio_ccw_notify,
+    kvm_irq_routing, kvm_irq_routing_entry, kvm_irqfd, kvm_s390_interrupt, kvm_userspace_memory_region,
 };
 
 /// A VM.
@@ -80,6 +85,66 @@ impl VmFd {
     pub fn s390_interrupt(&self, interrupt: &kvm_s390_interrupt) -> Result<()> {
         // SAFETY: the structure is the one that the request takes.
         checked(unsafe { ioctl_with_ref(self, KVM_S390_INTERRUPT(), interrupt) }).map(drop)
+    }
+
+    /// KVM_IOEVENTFD, of virtio-ccw's notifications: by subsystem-identification word and queue.
+    pub fn register_ccw_notify(&self, fd: &EventFd, id: u32, queue: u32) -> Result<()> {
+        self.ccw_notify(fd, id, queue, 0)
+    }
+
+    /// Takes `register_ccw_notify` back.
+    pub fn unregister_ccw_notify(&self, fd: &EventFd, id: u32, queue: u32) -> Result<()> {
+        self.ccw_notify(fd, id, queue, 1 << kvm_ioeventfd_flag_nr_deassign)
+    }
+
+    fn ccw_notify(&self, fd: &EventFd, id: u32, queue: u32, flags: u32) -> Result<()> {
+        let by_queue = 1 << kvm_ioeventfd_flag_nr_virtio_ccw_notify | 1 << kvm_ioeventfd_flag_nr_datamatch;
+        let ioeventfd = kvm_ioeventfd {
+            datamatch: queue.into(),
+            addr: id.into(),
+            len: 8,
+            fd: fd.as_raw_fd(),
+            flags: flags | by_queue,
+            ..Default::default()
+        };
+        // SAFETY: the structure is the one that the request takes.
+        checked(unsafe { ioctl_with_ref(self, KVM_IOEVENTFD(), &ioeventfd) }).map(drop)
+    }
+
+    /// KVM_IRQFD.
+    pub fn register_irqfd(&self, fd: &EventFd, gsi: u32) -> Result<()> {
+        self.irqfd(fd, gsi, 0)
+    }
+
+    /// KVM_IRQFD with KVM_IRQFD_FLAG_DEASSIGN. What was written before has been carried out when it returns.
+    pub fn unregister_irqfd(&self, fd: &EventFd, gsi: u32) -> Result<()> {
+        self.irqfd(fd, gsi, KVM_IRQFD_FLAG_DEASSIGN)
+    }
+
+    fn irqfd(&self, fd: &EventFd, gsi: u32, flags: u32) -> Result<()> {
+        let fd = u32::try_from(fd.as_raw_fd()).map_err(|_| errno::Error::new(libc::EBADF))?;
+        let irqfd = kvm_irqfd { fd, gsi, flags, ..Default::default() };
+        // SAFETY: the structure is the one that the request takes.
+        checked(unsafe { ioctl_with_ref(self, KVM_IRQFD(), &irqfd) }).map(drop)
+    }
+
+    /// KVM_SET_GSI_ROUTING. Unlike kvm-ioctls' it takes a slice.
+    pub fn set_gsi_routing(&self, entries: &[kvm_irq_routing_entry]) -> Result<()> {
+        const HEADER: usize = size_of::<kvm_irq_routing>();
+        const ENTRY: usize = size_of::<kvm_irq_routing_entry>();
+        let nr = u32::try_from(entries.len()).map_err(|_| errno::Error::new(libc::E2BIG))?;
+        // Aligned as the structures are.
+        let mut table = vec![0u64; (HEADER + ENTRY * entries.len()).div_ceil(size_of::<u64>())];
+        let start = table.as_mut_ptr();
+        // SAFETY: the table is large enough for the header and all entries, and aligned for them.
+        unsafe {
+            let header = kvm_irq_routing { nr, ..Default::default() };
+            start.cast::<kvm_irq_routing>().write(header);
+            let first = start.byte_add(HEADER).cast::<kvm_irq_routing_entry>();
+            std::ptr::copy_nonoverlapping(entries.as_ptr(), first, entries.len());
+        }
+        // SAFETY: the table is what the request takes: a header with the number of the entries behind it.
+        checked(unsafe { ioctl_with_ptr(self, KVM_SET_GSI_ROUTING(), start) }).map(drop)
     }
 
     /// KVM_SET_DEVICE_ATTR.
