@@ -65,7 +65,7 @@ pub enum Error {
 }
 
 /// The signals that end a run in good order.
-const ENDING: [Signal; 3] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
+const ENDING: [Signal; 4] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT];
 
 /// The signals of a shell's job control: the terminal is not ours while we are stopped.
 const JOB_CONTROL: [Signal; 2] = [Signal::SIGTSTP, Signal::SIGCONT];
@@ -141,7 +141,8 @@ impl Machine {
                 Some(input) => console.pending().offer_to(input),
                 None => console.pending().discard(),
             };
-            let input_fd = if console.pending().is_full() { None } else { console.input_fd() };
+            let full = console.pending().is_full();
+            let input_fd = if full && !console.is_terminal() { None } else { console.input_fd() };
             let timeout = again.into_iter().chain(busy.then_some(DEVICE_BUSY)).min();
             let ready = wait(&self.wake, signals, input_fd, timeout)?;
             if ready.signal
@@ -165,6 +166,8 @@ impl Machine {
             }
             if ready.input {
                 match console.receive() {
+                    // Keys that nobody takes; a terminal is read all the same, so that the user can quit.
+                    Received::Bytes(_) if full => {}
                     Received::Bytes(bytes) => console.pending().extend(&bytes),
                     Received::Quit => return Ok(Outcome::Quit),
                 }

@@ -1,5 +1,6 @@
 # A guest's kernel starts another one in its own place (kexec), with a command line of its own; triarch sees no reset.
-# on: x86_64 aarch64 s390x
+# Not on aarch64: there kexec-tools gives up on the tree that it makes for the second kernel (setup_2nd_dtb failed).
+# on: x86_64 s390x
 # seconds: 240
 # kernels: bookworm
 # initrds: initrd-kexec.img

@@ -226,6 +226,11 @@ impl Console {
         &mut self.pending
     }
 
+    /// Whether input comes from a terminal, and with it the key to quit.
+    pub const fn is_terminal(&self) -> bool {
+        matches!(self.input, Input::Stdin(Some(_)))
+    }
+
     /// The descriptor that tells of input, if there can be any.
     pub fn input_fd(&self) -> Option<BorrowedFd<'_>> {
         match &self.input {
