@@ -1,6 +1,7 @@
 //! What the channel subsystem and virtio devices behind it need of the host (s390x).
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use triarch_arch::hv::{Interrupt, IrqRoute};
@@ -55,7 +56,13 @@ impl Routes {
         let mut table = self.lock();
         let first = table.len();
         table.resize(first + events.len(), None);
-        Ok(DeviceRoutes { routes: self.clone(), first, events, active: Mutex::default() })
+        Ok(DeviceRoutes {
+            routes: self.clone(),
+            first,
+            events,
+            active: Mutex::default(),
+            logged: AtomicBool::new(false),
+        })
     }
 
     /// Replaces the routes of GSIs from `first` on.
@@ -73,6 +80,8 @@ pub struct DeviceRoutes {
     first: usize,
     events: Vec<Arc<EventFd>>,
     active: Mutex<Vec<EventInterrupt>>,
+    /// That KVM does not send them is logged once: a driver can ask for them without end.
+    logged: AtomicBool,
 }
 
 impl DeviceRoutes {
@@ -107,9 +116,11 @@ impl AdapterRoutes for DeviceRoutes {
                 self.events.iter().map(|event| Box::new(Write(event.clone())) as _).collect()
             }
             Err(error) => {
-                tracing::warn!(
-                    "KVM does not send a device's interrupts, so each costs a system call: {error}"
-                );
+                if !self.logged.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(
+                        "KVM does not send a device's interrupts, so each costs a system call: {error}"
+                    );
+                }
                 Vec::new()
             }
         }

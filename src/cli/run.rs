@@ -34,7 +34,7 @@ Exit status:
   128+N  signal N ended it
 
 Signals: SIGTERM asks the guest to shut down, if it listens to that (s390x: signal quiesce), and ends it if it does not, at the second
-SIGTERM, or after 60 seconds. SIGINT and SIGHUP end it at once.
+SIGTERM, or after 60 seconds. SIGINT, SIGHUP and SIGQUIT end it at once.
 
 Keys on a terminal: Ctrl-A X quits, Ctrl-A Ctrl-A sends Ctrl-A, Ctrl-A C is reserved.";
 

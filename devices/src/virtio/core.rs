@@ -2,13 +2,13 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use virtio_bindings::{virtio_config as config, virtio_ring};
 use virtio_queue::QueueT;
 use vm_memory::GuestAddress;
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
+use super::fault::Fault;
 use super::queue::{Queue, Wiring};
 use super::{DeviceType, Notifier, VirtioDevice, Worker};
 use crate::GuestRam;
@@ -97,7 +97,7 @@ pub struct Core {
     queues: Vec<QueueSetup>,
     generation: u8,
     /// The driver broke the rules. Set by the worker, too.
-    broken: Arc<AtomicBool>,
+    fault: Arc<Fault>,
     /// Whether the worker has the queues.
     running: bool,
 }
@@ -126,7 +126,7 @@ impl Core {
             driver_features: 0,
             queues,
             generation: 0,
-            broken: Arc::default(),
+            fault: Arc::default(),
             running: false,
         })
     }
@@ -209,8 +209,7 @@ impl Core {
 
     /// The device status.
     pub fn status(&self) -> u8 {
-        let broken = self.broken.load(Ordering::Acquire);
-        if broken { self.status | status::NEEDS_RESET } else { self.status }
+        if self.fault.is_set() { self.status | status::NEEDS_RESET } else { self.status }
     }
 
     /// The driver writes the device status. 0 resets the device; bits once set stay so (VIRTIO 1.2, 2.1.1).
@@ -256,12 +255,12 @@ impl Core {
         for queue in &mut self.queues {
             *queue = QueueSetup::new(queue.max_size);
         }
-        self.broken.store(false, Ordering::Release);
+        self.fault.clear();
     }
 
     /// Hands the queues to the worker, if the driver is ready.
     pub fn start(&mut self) {
-        if self.running || self.status & status::DRIVER_OK == 0 || self.broken.load(Ordering::Acquire) {
+        if self.running || self.status & status::DRIVER_OK == 0 || self.fault.is_set() {
             return;
         }
         let event_idx = self.driver_features & bit(virtio_ring::VIRTIO_RING_F_EVENT_IDX) != 0;
@@ -272,23 +271,25 @@ impl Core {
                 continue;
             }
             let Some(ring) = setup.ring(&self.ram, event_idx) else {
-                tracing::warn!("the driver enabled virtqueue {index} with rings that can't be: {setup:x?}");
-                self.broken.store(true, Ordering::Release);
-                return self.notifier.config();
+                return self.fault.set(&*self.notifier, || {
+                    tracing::warn!(
+                        "the driver enabled virtqueue {index} with rings that can't be: {setup:x?}"
+                    );
+                });
             };
             let wiring = Wiring {
                 index,
                 ram: self.ram.clone(),
                 doorbell: doorbell.clone(),
                 notifier: self.notifier.clone(),
-                broken: self.broken.clone(),
+                fault: self.fault.clone(),
             };
             queues.push(Some(Queue::new(ring, wiring)));
         }
         if let Err(error) = self.worker.start(self.driver_features, queues) {
-            tracing::error!("the {:?} device can't start: {error}", self.device_type());
-            self.broken.store(true, Ordering::Release);
-            return self.notifier.config();
+            return self.fault.set(&*self.notifier, || {
+                tracing::error!("the {:?} device can't start: {error}", self.device_type());
+            });
         }
         self.running = true;
         // What was made available before may have been rung for, or not.

@@ -8,6 +8,7 @@
 
 mod ccw;
 mod core;
+mod fault;
 mod mmio;
 mod queue;
 mod rng;
@@ -20,7 +21,7 @@ mod worker;
 pub use ccw::{AdapterRoute, AdapterRoutes, CcwWiring, VirtioCcw};
 pub use core::{Core, QueueSetup, status};
 pub use mmio::{MmioNotifier, VirtioMmio};
-pub use queue::{Buffer, Chain, Malformed, Queue, slices, total};
+pub use queue::{Buffer, Chain, Malformed, Queue, slices};
 pub use rng::{Rng, RngBackend};
 pub use worker::{Backend, OWN_EVENTS, Station, Worker};
 

@@ -4,7 +4,7 @@
 //! whole before a device sees it, and a queue that breaks the rules gives no more chains until the device is reset.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use virtio_bindings::virtio_ring::VRING_AVAIL_F_NO_INTERRUPT;
 use virtio_queue::{DescriptorChain, QueueOwnedT, QueueT};
@@ -12,6 +12,7 @@ use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, VolatileSlice};
 use vmm_sys_util::eventfd::EventFd;
 
 use super::Notifier;
+use super::fault::Fault;
 use crate::GuestRam;
 
 /// The most buffers that a chain may have. Indirect tables can name 65535 of them; no driver comes near (Linux: 1024 and less),
@@ -99,11 +100,6 @@ impl Chain {
     }
 }
 
-/// Number of bytes in buffers. A chain has less than 4 GiB.
-pub fn total(buffers: &[Buffer]) -> u64 {
-    buffers.iter().map(|buffer| u64::from(buffer.len)).sum()
-}
-
 /// What a queue needs besides its ring.
 pub(super) struct Wiring {
     /// Its number.
@@ -114,8 +110,8 @@ pub(super) struct Wiring {
     pub doorbell: Arc<EventFd>,
     /// Tells the driver.
     pub notifier: Arc<dyn Notifier>,
-    /// Set when the driver has broken the rules: the device needs a reset.
-    pub broken: Arc<AtomicBool>,
+    /// Set when the driver has broken the rules.
+    pub fault: Arc<Fault>,
 }
 
 /// A virtqueue in the hands of its worker.
@@ -154,7 +150,7 @@ impl Queue {
     /// Takes the next chain. `None` when there is none, or when the driver has broken the rules: then the device asks it for a
     /// reset.
     pub fn pop(&mut self) -> Option<Chain> {
-        if self.wiring.broken.load(Ordering::Acquire) {
+        if self.wiring.fault.is_set() {
             return None;
         }
         let ram = &self.wiring.ram;
@@ -169,11 +165,6 @@ impl Queue {
                 None
             }
         }
-    }
-
-    /// Puts back what was last popped, to be popped again.
-    pub fn unpop(&mut self) {
-        self.ring.go_to_previous_position();
     }
 
     /// Gives a chain back, `written` bytes of its writable buffers filled.
@@ -217,7 +208,7 @@ impl Queue {
 
     /// Takes [`Queue::mute`] back. Whether there is more to pop, which the driver did not ring for.
     pub fn unmute(&mut self) -> bool {
-        if self.wiring.broken.load(Ordering::Acquire) {
+        if self.wiring.fault.is_set() {
             return false;
         }
         self.ring.enable_notification(&self.wiring.ram).unwrap_or_else(|_| {
@@ -258,13 +249,10 @@ impl Queue {
         }
     }
 
-    /// The driver has broken the rules (VIRTIO 1.2, 2.1.2, DEVICE_NEEDS_RESET).
+    /// The driver has broken the rules.
     fn break_down(&self, malformed: Malformed) {
-        // Once until the next reset, so a driver can't flood the log.
-        if !self.wiring.broken.swap(true, Ordering::AcqRel) {
-            tracing::warn!("the driver broke virtqueue {}: {malformed}", self.wiring.index);
-            self.wiring.notifier.config();
-        }
+        let Wiring { index, fault, notifier, .. } = &self.wiring;
+        fault.set(&**notifier, || tracing::warn!("the driver broke virtqueue {index}: {malformed}"));
     }
 }
 
