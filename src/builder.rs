@@ -1,18 +1,15 @@
 //! The VM builder: carries out a plan.
 
 use std::borrow::Cow;
-use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use triarch_arch::GuestRam;
 use triarch_arch::hv::{Doorbell, Interrupt, IrqRoute, Irqchip};
 use triarch_arch::kvm::{self, Host, Interrupts, Vm, VmConfig};
-use triarch_boards::{Attachment, DeviceKind, DeviceSlot, MachinePlan, VirtioKind};
+use triarch_boards::{Attachment, DeviceKind, DeviceSlot, MachinePlan};
 use triarch_devices::css::{Attention, Css};
-use triarch_devices::virtio::{
-    Backend, CcwWiring, Rng, RngBackend, VirtioCcw, VirtioDevice, VirtioMmio, Worker,
-};
+use triarch_devices::virtio::{CcwWiring, VirtioCcw, VirtioDevice, VirtioMmio, Worker};
 use triarch_devices::{
     AcpiPower, Bus, BusError, Device, Hook, I8042, Input, Ioapic, Line, MsiMessage, Pl011, Pl031, Reset,
     Sclp, SclpConfig, Shutdown, Trigger, Uart16550, Window,
@@ -21,6 +18,7 @@ use triarch_devices::{
 use crate::ccw::{KernelFloating, Routes};
 use crate::channel::Channel;
 use crate::console::Console;
+use crate::devices::HostDevice;
 use crate::loader::{self, BootFiles};
 use crate::machine::Machine;
 use crate::memory::{self, Pages};
@@ -83,6 +81,8 @@ pub struct Parts<'a> {
     pub pages: Pages,
     /// The host's end of its console.
     pub console: &'a Console,
+    /// What its virtio devices have of the host, in the order of the plan's slots.
+    pub devices: &'a [Box<dyn HostDevice>],
     /// Where it counts.
     pub stats: Arc<Stats>,
 }
@@ -120,6 +120,7 @@ pub fn build(host: &Host, plan: &MachinePlan, parts: &Parts<'_>) -> Result<Machi
         shutdown: None,
         vm: &vm,
         virtio: Virtio::default(),
+        devices: parts.devices.iter(),
         channel,
     };
     if let Irqchip::X86Split { pins } = plan.irqchip {
@@ -190,6 +191,9 @@ impl ChannelHost {
     }
 }
 
+/// A virtio device, and how the state machine reaches what works on its queues.
+type Parted = (Box<dyn VirtioDevice>, Box<dyn Worker>);
+
 /// Makes devices of slots.
 struct DeviceBuilder<'a> {
     plan: &'a MachinePlan,
@@ -203,6 +207,8 @@ struct DeviceBuilder<'a> {
     shutdown: Option<Arc<Mutex<dyn Shutdown>>>,
     vm: &'a Vm,
     virtio: Virtio,
+    /// Those of slots that are still to come.
+    devices: std::slice::Iter<'a, Box<dyn HostDevice>>,
     channel: Option<ChannelHost>,
 }
 
@@ -225,11 +231,11 @@ impl DeviceBuilder<'_> {
                 }
             },
             DeviceKind::Sclp => return self.sclp(slot),
-            DeviceKind::Virtio(kind) => match slot.at {
+            DeviceKind::Virtio(_) => match slot.at {
                 Attachment::Subchannel { number, device } => {
-                    return self.virtio_ccw(kind, slot, (number, device));
+                    return self.virtio_ccw(slot, (number, device));
                 }
-                _ => self.virtio_mmio(kind, slot)?,
+                _ => self.virtio_mmio(slot)?,
             },
         };
         let (bus, window) = match slot.at {
@@ -266,12 +272,12 @@ impl DeviceBuilder<'_> {
         Ok(())
     }
 
-    fn virtio_mmio(&mut self, kind: VirtioKind, slot: &DeviceSlot) -> Result<Arc<Mutex<dyn Device>>, Error> {
+    fn virtio_mmio(&mut self, slot: &DeviceSlot) -> Result<Arc<Mutex<dyn Device>>, Error> {
         let failed = |source| Error::Device { name: slot.name.clone(), source };
         let Attachment::Mmio { base, .. } = slot.at else {
             return Err(Error::Slot { name: slot.name.clone(), what: "it needs a window in memory" });
         };
-        let (device, worker) = self.virtio_device(kind).map_err(failed)?;
+        let (device, worker) = self.virtio_device(slot)?;
         let edge = Box::new(Edge(self.line(slot)?));
         let mut transport = VirtioMmio::new(device, worker, self.ram.clone(), edge).map_err(failed)?;
         for (queue, event) in (0..).zip(transport.core().doorbells()) {
@@ -283,17 +289,12 @@ impl DeviceBuilder<'_> {
         Ok(transport)
     }
 
-    fn virtio_ccw(
-        &mut self,
-        kind: VirtioKind,
-        slot: &DeviceSlot,
-        (number, device_number): (u16, u16),
-    ) -> Result<(), Error> {
+    fn virtio_ccw(&mut self, slot: &DeviceSlot, (number, device_number): (u16, u16)) -> Result<(), Error> {
         let failed = |source| Error::Device { name: slot.name.clone(), source };
         let Some(channel) = self.channel.clone() else {
             return Err(Error::Slot { name: slot.name.clone(), what: "there is no channel subsystem" });
         };
-        let (device, worker) = self.virtio_device(kind).map_err(failed)?;
+        let (device, worker) = self.virtio_device(slot)?;
         let queues = u16::try_from(device.queue_sizes().len()).unwrap_or(u16::MAX);
         let attention = Arc::new(Attention::new(number, channel.floating.clone()));
         let wiring = CcwWiring {
@@ -313,15 +314,14 @@ impl DeviceBuilder<'_> {
         Ok(())
     }
 
-    /// A virtio device, in its two parts.
-    fn virtio_device(&mut self, kind: VirtioKind) -> io::Result<(Box<dyn VirtioDevice>, Box<dyn Worker>)> {
-        let (device, backend): (Box<dyn VirtioDevice>, Box<dyn Backend>) = match kind {
-            VirtioKind::Rng => {
-                let source = std::fs::File::open("/dev/urandom")?;
-                (Box::new(Rng), Box::new(RngBackend::new(source)))
-            }
+    /// The device of a slot, in its two parts.
+    fn virtio_device(&mut self, slot: &DeviceSlot) -> Result<Parted, Error> {
+        let failed = |source| Error::Device { name: slot.name.clone(), source };
+        let Some(device) = self.devices.next() else {
+            return Err(Error::Slot { name: slot.name.clone(), what: "nothing of the host is given for it" });
         };
-        Ok((device, self.virtio.reactor()?.worker(backend)))
+        let (device, backend) = device.make().map_err(failed)?;
+        Ok((device, self.virtio.reactor().map_err(failed)?.worker(backend)))
     }
 
     fn console_device<D: Device + Input + 'static>(&mut self, device: D) -> Arc<Mutex<dyn Device>> {

@@ -157,12 +157,64 @@ fn a_wrong_command_line_has_status_2() {
         &["run", "--serial", "tty"],
         &["run", "--board", "pc"],
         &["plan", "--isa", "ppc64"],
-        &["plan", "--initrd", "x"],
+        &["run", "--kernel", "x", "--rng=sauce=y"],
         &["run", "--on-reset", "halt"],
     ] {
         assert_eq!(triarch(args).map(|(status, _)| status), Ok(2), "{args:?}");
     }
     assert_eq!(triarch(&["run", "--help"]).map(|(status, _)| status), Ok(0));
+}
+
+#[test]
+fn a_machine_file_says_what_options_say() {
+    let files = Kernels::new();
+    let toml = format!(
+        "[machine]\nkernel = '{}'\nmemory = '512M'\nboard = 'virt'\ncpus = 2\nappend = 'quiet'\n[devices]\nrng = {{}}\n",
+        files.arg("arm64")
+    );
+    files.put("machine.toml", toml.as_bytes());
+    let json = format!(
+        r#"{{"machine": {{"kernel": "{}", "memory": "512M", "board": "virt", "cpus": 2, "append": "quiet"}},
+            "devices": {{"rng": {{"source": "/dev/urandom"}}}}}}"#,
+        files.arg("arm64")
+    );
+    files.put("machine.json", json.as_bytes());
+    let kernel = files.arg("arm64");
+    let common = ["--kernel", &kernel, "--board", "virt", "--append", "quiet", "--rng"];
+    let options = |more: &[&str]| triarch(&[&["plan"], &common[..], more].concat()).unwrap().1;
+    let two = options(&["--memory", "512M", "--cpus", "2"]);
+    for file in ["machine.toml", "machine.json"] {
+        assert_eq!(triarch(&["plan", &files.arg(file)]).unwrap().1, two);
+        // Options are stronger.
+        let four = triarch(&["plan", &files.arg(file), "--cpus", "4"]).unwrap().1;
+        assert_eq!(four, options(&["--memory", "512M", "--cpus", "4"]));
+    }
+}
+
+#[test]
+fn a_bad_machine_file_is_refused_by_name() {
+    let files = Kernels::new();
+    for (text, why) in [
+        ("[machine]\nram = '1G'", "unknown field `ram`"),
+        ("[machine]\nmemory = 'lots'", "'lots' is no size"),
+        ("[machine]\ncpus = -1", "expected u32"),
+        ("[device]", "unknown field `device`"),
+        ("[devices]\nrng = 1", "invalid type"),
+        ("[machine", "TOML parse error"),
+        ("[machine]\ninitrd = 'x'", "--initrd needs --kernel"),
+        ("\u{0}", "TOML parse error"),
+    ] {
+        files.put("bad.toml", text.as_bytes());
+        for command in ["plan", "run"] {
+            let error = refusal(&[command, &files.arg("bad.toml")]);
+            assert!(error.contains(why), "{text}: {error}");
+        }
+    }
+    fs::File::create(files.path("huge.toml")).unwrap().set_len(1 << 40).unwrap();
+    assert!(refusal(&["plan", &files.arg("huge.toml")]).contains("longer than"), "huge");
+    assert!(refusal(&["plan", &files.arg("missing.toml")]).contains("missing.toml"), "missing");
+    files.put("none.toml", b"");
+    assert!(refusal(&["run", &files.arg("none.toml")]).contains("names no kernel"), "none");
 }
 
 #[test]

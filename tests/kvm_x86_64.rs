@@ -122,7 +122,13 @@ fn plan(host: &Host, cpus: u32, code: &[u8]) -> MachinePlan {
 }
 
 fn build(host: &Host, cpus: u32, code: &[u8], console: &Console) -> Machine {
-    let parts = Parts { files: &BootFiles::default(), pages: Pages::Normal, console, stats: Arc::default() };
+    let parts = Parts {
+        files: &BootFiles::default(),
+        pages: Pages::Normal,
+        console,
+        devices: &[],
+        stats: Arc::default(),
+    };
     builder::build(host, &plan(host, cpus, code), &parts).unwrap()
 }
 

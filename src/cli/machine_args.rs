@@ -1,65 +1,93 @@
 //! What `run` and `plan` have in common: the machine.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
+use serde::Deserialize;
 use triarch_arch::Isa;
 use triarch_arch::image::KernelFile;
-use triarch_boards::{Board, IrqchipChoice, MachineSpec, VirtioKind};
+use triarch_boards::{Board, IrqchipChoice, MachineSpec};
 
+use crate::devices::{DeviceSpecs, HostDevice};
 use crate::loader::{BootFiles, Initrd};
 use crate::memory::Pages;
 
-/// The machine.
+/// RAM of a machine for which nothing else is said.
+const DEFAULT_MEMORY: MemorySpec = MemorySpec { bytes: 256 << 20, pages: Pages::Normal };
+
+/// The machine and its devices, by options and a file.
 #[derive(Debug, Args)]
 pub(super) struct MachineArgs {
+    /// A machine as a file, TOML or (*.json) JSON, with [machine] and [devices]; options are stronger, and add devices
+    #[arg(value_name = "MACHINE-FILE")]
+    file: Option<PathBuf>,
+
+    #[command(flatten)]
+    machine: MachineOptions,
+
+    #[command(flatten)]
+    devices: DeviceSpecs,
+}
+
+/// A machine file. Each key is an option's name.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct MachineFile {
+    machine: MachineOptions,
+    devices: DeviceSpecs,
+}
+
+/// The machine but for its devices. What is not said has a default.
+#[derive(Debug, Default, Args, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+struct MachineOptions {
     /// Kernel: bzImage or ELF (x86_64), Image (aarch64), flat image (s390x); plain or packed with gzip or zstd
     #[arg(long, value_name = "FILE")]
-    pub(super) kernel: Option<PathBuf>,
+    kernel: Option<PathBuf>,
 
     /// Initial RAM disk
-    #[arg(long, value_name = "FILE", requires = "kernel")]
+    #[arg(long, value_name = "FILE")]
     initrd: Option<PathBuf>,
 
     /// The kernel's command line [default: the console that the board has]
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     append: Option<String>,
 
-    /// RAM, with suffix K, M, G or T (a bare number is MiB); `,hugepages=1M|2M|1G` takes it from the host's pool
-    #[arg(long, short, value_name = "SIZE[,hugepages=SIZE]", default_value = "256M")]
-    memory: MemorySpec,
+    /// RAM, with suffix K, M, G or T (a bare number is MiB); `,hugepages=1M|2M|1G` takes it from the host's pool [default: 256M]
+    #[arg(long, short, value_name = "SIZE[,hugepages=SIZE]")]
+    memory: Option<MemorySpec>,
 
-    /// Number of vCPUs
-    #[arg(long, short, value_name = "N", default_value_t = 1)]
-    cpus: u32,
+    /// Number of vCPUs [default: 1]
+    #[arg(long, short, value_name = "N")]
+    cpus: Option<u32>,
 
     /// Board: microvm (x86_64), virt (aarch64), ccw (s390x) [default: the host's]
     #[arg(long, value_name = "NAME")]
-    pub(super) board: Option<Board>,
+    board: Option<Board>,
 
-    /// Where the interrupt controllers are: IOAPIC in triarch, or all in the kernel (x86_64)
-    #[arg(long, value_name = "WHERE", default_value = "split")]
-    irqchip: IrqchipArg,
+    /// Where the interrupt controllers are: IOAPIC in triarch, or all in the kernel (x86_64) [default: split]
+    #[arg(long, value_name = "WHERE")]
+    irqchip: Option<IrqchipArg>,
 
     /// Have an i8254 timer; it costs milliseconds at start and end, and few kernels need it (x86_64, --irqchip kernel)
     #[arg(long)]
     pit: bool,
-
-    /// Have a virtio entropy device, fed from the host's
-    #[arg(long)]
-    rng: bool,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
+#[derive(Debug, Clone, Copy, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 enum IrqchipArg {
     Split,
     Kernel,
 }
 
 /// `SIZE[,hugepages=SIZE]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
 struct MemorySpec {
     bytes: u64,
     pages: Pages,
@@ -84,6 +112,14 @@ impl FromStr for MemorySpec {
     }
 }
 
+impl TryFrom<String> for MemorySpec {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
 /// Bytes of a size such as `512M`; a bare number counts MiB, as users of QEMU expect.
 fn parse_size(text: &str) -> Result<u64, String> {
     let bad = || format!("'{text}' is no size (examples: 512M, 2G)");
@@ -101,37 +137,108 @@ fn parse_size(text: &str) -> Result<u64, String> {
     number.checked_mul(1 << shift).ok_or_else(|| format!("'{text}' is more than any host has"))
 }
 
+/// The most bytes of a machine file: machines have a few hundred devices.
+const MAX_FILE: u64 = 1 << 20;
+
+impl MachineFile {
+    fn read(path: &Path) -> anyhow::Result<Self> {
+        let mut text = String::new();
+        File::open(path)?.take(MAX_FILE + 1).read_to_string(&mut text)?;
+        if text.len() as u64 > MAX_FILE {
+            bail!("it is longer than {MAX_FILE} bytes");
+        }
+        if path.extension().is_some_and(|extension| extension == "json") {
+            return Ok(serde_json::from_str(&text)?);
+        }
+        Ok(toml::from_str(&text)?)
+    }
+}
+
+impl MachineOptions {
+    /// These, and where nothing is said, what `other` says.
+    fn or(self, other: MachineOptions) -> MachineOptions {
+        MachineOptions {
+            kernel: self.kernel.or(other.kernel),
+            initrd: self.initrd.or(other.initrd),
+            append: self.append.or(other.append),
+            memory: self.memory.or(other.memory),
+            cpus: self.cpus.or(other.cpus),
+            board: self.board.or(other.board),
+            irqchip: self.irqchip.or(other.irqchip),
+            pit: self.pit || other.pit,
+        }
+    }
+}
+
 impl MachineArgs {
+    /// The machine asked for.
+    ///
+    /// # Errors
+    /// The machine file can't be read, or is none.
+    pub(super) fn read(self) -> anyhow::Result<MachineRequest> {
+        let file = match &self.file {
+            Some(path) => MachineFile::read(path).with_context(|| format!("machine file {path:?}"))?,
+            None => MachineFile::default(),
+        };
+        let options = self.machine.or(file.machine);
+        if options.initrd.is_some() && options.kernel.is_none() {
+            bail!("--initrd needs --kernel, which takes it to the guest");
+        }
+        // Those of the file come first: options add to a machine.
+        Ok(MachineRequest { options, devices: file.devices.and(self.devices) })
+    }
+}
+
+/// A machine as it is asked for.
+#[derive(Debug)]
+pub(super) struct MachineRequest {
+    options: MachineOptions,
+    devices: DeviceSpecs,
+}
+
+impl MachineRequest {
+    /// The board that is named.
+    pub(super) fn board(&self) -> Option<Board> {
+        self.options.board
+    }
+
     /// Opens the files that the machine boots from.
     pub(super) fn open_files(&self) -> anyhow::Result<BootFiles> {
-        let kernel = self.kernel.as_deref().map(KernelFile::open).transpose().context("--kernel")?;
-        let initrd = self.initrd.as_deref().map(Initrd::open).transpose().context("--initrd")?;
+        let MachineOptions { kernel, initrd, .. } = &self.options;
+        let kernel = kernel.as_deref().map(KernelFile::open).transpose().context("--kernel")?;
+        let initrd = initrd.as_deref().map(Initrd::open).transpose().context("--initrd")?;
         Ok(BootFiles { kernel, initrd })
     }
 
-    /// The machine asked for, for a guest of `isa` unless a board is named; without entropy.
+    /// Takes what the devices have of the host.
+    pub(super) fn open_devices(&self) -> anyhow::Result<Vec<Box<dyn HostDevice>>> {
+        self.devices.open()
+    }
+
+    /// The machine's specification, for a guest of `isa` unless a board is named; without entropy.
     pub(super) fn spec(&self, isa: Isa, files: &BootFiles) -> MachineSpec {
-        let board = self.board.unwrap_or(Board::default_of(isa));
+        let options = &self.options;
+        let board = options.board.unwrap_or(Board::default_of(isa));
         MachineSpec {
             board,
-            cpus: self.cpus,
-            memory: self.memory.bytes,
+            cpus: options.cpus.unwrap_or(1),
+            memory: options.memory.unwrap_or(DEFAULT_MEMORY).bytes,
             kernel: files.kernel.as_ref().map(|kernel| kernel.kernel().clone()),
             initrd: files.initrd.as_ref().map(Initrd::len),
-            cmdline: self.append.clone().unwrap_or_else(|| board.default_cmdline().to_owned()),
-            irqchip: match self.irqchip {
-                IrqchipArg::Split => IrqchipChoice::Split,
-                IrqchipArg::Kernel => IrqchipChoice::Kernel,
+            cmdline: options.append.clone().unwrap_or_else(|| board.default_cmdline().to_owned()),
+            irqchip: match options.irqchip {
+                None | Some(IrqchipArg::Split) => IrqchipChoice::Split,
+                Some(IrqchipArg::Kernel) => IrqchipChoice::Kernel,
             },
-            pit: self.pit,
-            virtio: self.rng.then_some(VirtioKind::Rng).into_iter().collect(),
+            pit: options.pit,
+            virtio: self.devices.kinds(),
             seed: [0; 40],
         }
     }
 
     /// The pages that RAM is made of.
     pub(super) fn pages(&self) -> Pages {
-        self.memory.pages
+        self.options.memory.unwrap_or(DEFAULT_MEMORY).pages
     }
 }
 

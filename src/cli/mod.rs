@@ -62,10 +62,10 @@ pub fn execute(args: impl IntoIterator<Item = OsString>, out: &mut dyn Write) ->
             return Ok(u8::try_from(told.exit_code()).unwrap_or(STATUS_FAILURE));
         }
     };
-    match &cli.command {
-        Command::Run(args) => run::run(args),
-        Command::Plan(args) => plan::plan(args, out),
-        Command::Check(args) => check::check(args, out),
+    match cli.command {
+        Command::Run(args) => run::run(*args),
+        Command::Plan(args) => plan::plan(*args, out),
+        Command::Check(args) => check::check(&args, out),
     }
 }
 

@@ -28,19 +28,20 @@ pub(super) struct PlanArgs {
 }
 
 /// Prints a plan, for a typical host of the ISA.
-pub(super) fn plan(args: &PlanArgs, out: &mut dyn io::Write) -> anyhow::Result<u8> {
-    let files = args.machine.open_files()?;
-    if let (Some(isa), Some(board)) = (args.isa, args.machine.board)
+pub(super) fn plan(args: PlanArgs, out: &mut dyn io::Write) -> anyhow::Result<u8> {
+    let machine = args.machine.read()?;
+    let files = machine.open_files()?;
+    if let (Some(isa), Some(board)) = (args.isa, machine.board())
         && isa != board.isa()
     {
         bail!("--board {board} is {}, but --isa is {isa}", board.isa());
     }
     let isa = args
         .isa
-        .or(args.machine.board.map(|board| board.isa()))
+        .or(machine.board().map(|board| board.isa()))
         .or(files.kernel.as_ref().map(|kernel| kernel.kernel().format.isa()))
         .unwrap_or(Isa::HOST);
-    let plan = triarch_boards::plan(&args.machine.spec(isa, &files), &HostCaps::typical(isa))?;
+    let plan = triarch_boards::plan(&machine.spec(isa, &files), &HostCaps::typical(isa))?;
     let text = if args.json { serde_json::to_string_pretty(&plan)? + "\n" } else { text(&plan)? };
     super::print(out, &text)?;
     Ok(0)

@@ -40,7 +40,7 @@ Keys on a terminal: Ctrl-A X quits, Ctrl-A Ctrl-A sends Ctrl-A, Ctrl-A C is rese
 
 /// Arguments of `run`.
 #[derive(Debug, Args)]
-#[command(after_help = EXIT_STATUS, mut_arg("kernel", |kernel| kernel.required(true)))]
+#[command(after_help = EXIT_STATUS, mut_arg("kernel", |kernel| kernel.required_unless_present("file")))]
 pub(super) struct RunArgs {
     #[command(flatten)]
     machine: MachineArgs,
@@ -69,15 +69,21 @@ enum OnReset {
 }
 
 /// Boots a guest and stays until it ends.
-pub(super) fn run(args: &RunArgs) -> anyhow::Result<u8> {
-    let files = args.machine.open_files()?;
-    let spec = args.machine.spec(Isa::HOST, &files);
+pub(super) fn run(args: RunArgs) -> anyhow::Result<u8> {
+    let machine = args.machine.read()?;
+    let files = machine.open_files()?;
+    if files.kernel.is_none() {
+        bail!("the machine file names no kernel to boot, and neither does --kernel");
+    }
+    let spec = machine.spec(Isa::HOST, &files);
     let host = Host::open(&args.kvm)
         .map_err(|error| anyhow!("{} (`triarch check` tells more)", check::why_no_kvm(&error)))?;
     let caps = host.caps()?;
     // What can be refused is refused before a terminal or a file is touched.
     let mut plan = plan_anew(&spec, &caps)?;
-    memory::check(&plan.ram, args.machine.pages())?;
+    let pages = machine.pages();
+    memory::check(&plan.ram, pages)?;
+    let devices = machine.open_devices()?;
     let stats_file = args.stats.as_deref().map(create_stats).transpose()?;
 
     let signals = Signals::catch()?;
@@ -85,8 +91,8 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<u8> {
     let mut console = Console::open(&args.serial)?;
     let stats = Arc::new(Stats::default());
     let outcome = loop {
-        let parts =
-            Parts { files: &files, pages: args.machine.pages(), console: &console, stats: stats.clone() };
+        let stats = stats.clone();
+        let parts = Parts { files: &files, pages, console: &console, devices: &devices, stats };
         let mut machine = builder::build(&host, &plan, &parts)?;
         let outcome = machine.run(&mut console, &signals)?;
         drop(machine);

@@ -1,0 +1,83 @@
+//! Virtio devices as users ask for them, and what they have of the host.
+//!
+//! A specification ([`DeviceSpec`]) is plain data, the same on the command line and in a machine file. Opening it gives what the device
+//! has of the host for as long as triarch runs ([`HostDevice`]): files, sockets, interfaces. Of that, the device is made anew at each
+//! boot of the machine.
+
+mod options;
+mod rng;
+
+use std::io;
+
+use anyhow::Context;
+use clap::Args;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use triarch_boards::VirtioKind;
+use triarch_devices::virtio::{Backend, VirtioDevice};
+
+pub use rng::RngSpec;
+
+/// What a user asks for.
+pub trait DeviceSpec {
+    /// The kind of device.
+    fn kind(&self) -> VirtioKind;
+
+    /// Takes what the device has of the host.
+    ///
+    /// # Errors
+    /// The host does not have it. The message names it, but not the option.
+    fn open(&self) -> anyhow::Result<Box<dyn HostDevice>>;
+}
+
+/// What a device has of the host. It outlives the machine, as that is built anew when the guest reboots.
+pub trait HostDevice {
+    /// Makes the device, in its two parts. The one made before is gone by then.
+    ///
+    /// # Errors
+    /// The host refuses.
+    fn make(&self) -> io::Result<DeviceParts>;
+}
+
+/// A virtio device: what answers its driver, and what works on its queues.
+pub type DeviceParts = (Box<dyn VirtioDevice>, Box<dyn Backend>);
+
+/// The virtio devices of a machine.
+#[derive(Debug, Clone, Default, PartialEq, Args, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct DeviceSpecs {
+    /// Have an entropy device, `--rng` or `--rng=source=FILE`, which is instead of the host's /dev/urandom
+    #[arg(long, value_name = "SPEC", num_args = 0..=1, require_equals = true, default_missing_value = "", value_parser = spec::<RngSpec>)]
+    rng: Option<RngSpec>,
+}
+
+/// A specification of the command line's form, `key=value,flag,...`.
+fn spec<T: DeserializeOwned>(text: &str) -> Result<T, options::Error> {
+    options::parse(text)
+}
+
+impl DeviceSpecs {
+    /// All of them, each with its option's name, in the order in which the guest finds them.
+    fn all(&self) -> impl Iterator<Item = (&'static str, &dyn DeviceSpec)> {
+        self.rng.iter().map(|rng| ("--rng", rng as &dyn DeviceSpec))
+    }
+
+    /// Their kinds, in that order.
+    pub fn kinds(&self) -> Vec<VirtioKind> {
+        self.all().map(|(_, spec)| spec.kind()).collect()
+    }
+
+    /// Takes what they have of the host, in that order.
+    ///
+    /// # Errors
+    /// The host does not have it.
+    pub fn open(&self) -> anyhow::Result<Vec<Box<dyn HostDevice>>> {
+        self.all().map(|(option, spec)| spec.open().context(option)).collect()
+    }
+
+    /// These, and those of `other` behind them.
+    #[must_use]
+    pub fn and(self, other: DeviceSpecs) -> DeviceSpecs {
+        DeviceSpecs { rng: self.rng.or(other.rng) }
+    }
+}
