@@ -1,5 +1,5 @@
 /* The floor of a start on x86_64: only the ioctls that a guest takes which writes one byte to a port.
- *   floor none|split|kernel|pit */
+ *   floor none|split|kernel|pit [cpuid] */
 #include <fcntl.h>
 #include <linux/kvm.h>
 #include <stdio.h>
@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #define RAM (128ul << 20)
+#define LEAVES 256
 
 static int must(int result, const char *what) {
 	if (result < 0) {
@@ -42,6 +43,12 @@ int main(int argc, char **argv) {
 	struct kvm_userspace_memory_region region = {.memory_size = RAM, .userspace_addr = (unsigned long)ram};
 	must(ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region), "KVM_SET_USER_MEMORY_REGION");
 	int vcpu = must(ioctl(vm, KVM_CREATE_VCPU, 0), "KVM_CREATE_VCPU");
+	if (argc > 2) {
+		struct kvm_cpuid2 *cpuid = calloc(1, sizeof(*cpuid) + LEAVES * sizeof(cpuid->entries[0]));
+		cpuid->nent = LEAVES;
+		must(ioctl(kvm, KVM_GET_SUPPORTED_CPUID, cpuid), "KVM_GET_SUPPORTED_CPUID");
+		must(ioctl(vcpu, KVM_SET_CPUID2, cpuid), "KVM_SET_CPUID2");
+	}
 	int size = must(ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0), "KVM_GET_VCPU_MMAP_SIZE");
 	struct kvm_run *run = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu, 0);
 	must(run == MAP_FAILED ? -1 : 0, "mmap of kvm_run");

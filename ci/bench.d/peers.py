@@ -5,6 +5,7 @@ same on a machine that others use too. QEMU is Debian's package for the ISA; oth
 """
 
 import contextlib
+import json
 import os
 import pathlib
 import re
@@ -147,6 +148,21 @@ def given(words):
             raise LabError(f"--peer {word}: no ELF program of an ISA of the lab")
         found[isa, name] = pathlib.Path(path).absolute()
     return found
+
+
+def on_host(found, kernel, folder):
+    """name -> command of a whole run of a bare-metal kernel of x86_64, of those peers that take it."""
+    commands = {}
+    if path := found.get(("x86_64", "firecracker")):
+        config = folder / "firecracker.json"
+        boot = {"kernel_image_path": str(kernel), "boot_args": ""}
+        config.write_text(json.dumps({
+            "boot-source": boot, "drives": [], "machine-config": {"vcpu_count": 1, "mem_size_mib": 128},
+        }))
+        commands["Firecracker"] = [path, "--no-api", "--config-file", config]
+    if path := found.get(("x86_64", "cloud-hypervisor")):
+        commands["Cloud Hypervisor"] = [path, "--memory", "size=128M", "--serial", "null", "--console", "off", "--kernel", kernel]
+    return commands
 
 
 def _cpu_seconds(pid):

@@ -30,17 +30,14 @@ enum Command {
         #[arg(long)]
         stay: bool,
     },
-    /// Run a command again and again, from exec to exit; prints medians
+    /// Run commands in turns, from exec to exit; prints a line of medians for each
     Start {
         /// How often
         #[arg(long, default_value_t = 20)]
         runs: usize,
-        /// The exit status that a good run has
-        #[arg(long, default_value_t = 0)]
-        status: i32,
-        /// The command
+        /// The commands, with :: between them
         #[arg(trailing_var_arg = true, required = true)]
-        command: Vec<String>,
+        commands: Vec<String>,
     },
     /// Start a command, wait, and tell its resident memory without its guest's RAM; then end it
     Resident {
@@ -63,7 +60,11 @@ fn main() -> anyhow::Result<()> {
                 .with_context(|| format!("can't write {file:?}"))?;
             return Ok(());
         }
-        Command::Start { runs, status, command } => measure::start(&command, runs, status)?.to_string(),
+        Command::Start { runs, commands } => {
+            let commands: Vec<_> = commands.split(|word| word == "::").collect();
+            let lines = measure::start(&commands, runs)?.into_iter().map(|medians| medians.to_string());
+            lines.collect::<Vec<_>>().join("\n")
+        }
         Command::Resident { after, ram, command } => {
             let bytes = measure::resident(&command, Duration::from_millis(after), ram)?;
             format!("resident_kib={}", bytes >> 10)

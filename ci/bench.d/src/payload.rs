@@ -50,6 +50,7 @@ fn x86_64(stay: bool) -> Vec<u8> {
         code.extend([0x66, 0xba]); // mov $SLEEP_PORT, %dx
         code.extend(SLEEP_PORT.to_le_bytes());
         code.extend([0xb0, POWER_OFF, 0xee]); // mov $POWER_OFF, %al; out %al, (%dx)
+        code.extend([0xb0, 0xfe, 0xe6, 0x64]); // mov $0xfe, %al; out %al, $0x64: a reset, for a VMM that has no such port
     }
     code.extend([0xf4, 0xeb, 0xfd]); // hlt; jmp to it
 
