@@ -137,12 +137,15 @@ mod tests {
     use triarch_devices::css::{
         Attention, CHSC_REQUEST_SIZE, Floating, IRB_SIZE, Interruption, ORB_SIZE, SCHIB_SIZE,
     };
+    use triarch_devices::nothing_to_save;
     use triarch_devices::virtio::{AdapterRoute, AdapterRoutes, CcwWiring, Queue, Rng, Worker};
     use vm_memory::{Bytes, GuestAddress};
 
     use super::*;
 
     struct Nobody;
+
+    nothing_to_save!(Nobody, "test");
 
     impl Floating for Nobody {
         fn pend(&self, _: Interruption) {}

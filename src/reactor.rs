@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use event_manager::{EventManager, RemoteEndpoint, SubscriberId};
+use triarch_devices::saved;
 use triarch_devices::virtio::{Backend, Queue, Station, Worker};
+use triarch_devices::{Save, Saved};
 
 /// Stack of a reactor's thread: what the deepest backend takes, with room; pages that are not used cost nothing.
 const STACK_SIZE: usize = 256 << 10;
@@ -73,6 +75,25 @@ struct ReactorWorker {
     place: Option<Place>,
 }
 
+impl ReactorWorker {
+    fn idle(&mut self) -> io::Result<&mut Station> {
+        match &mut self.place {
+            Some(Place::Idle(station)) => Ok(station),
+            _ => Err(io::Error::other("its backend is not there")),
+        }
+    }
+}
+
+impl Save for ReactorWorker {
+    fn save(&mut self) -> saved::Result<Saved> {
+        self.idle()?.save()
+    }
+
+    fn restore(&mut self, saved: &Saved) -> saved::Result<()> {
+        self.idle()?.restore(saved)
+    }
+}
+
 impl Worker for ReactorWorker {
     fn start(&mut self, features: u64, queues: Vec<Option<Queue>>) -> io::Result<()> {
         let mut station = match self.place.take() {
@@ -122,6 +143,7 @@ mod tests {
     use std::time::Duration;
 
     use event_manager::{EventOps, EventSet, Events};
+    use triarch_devices::nothing_to_save;
     use triarch_devices::virtio::OWN_EVENTS;
     use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
@@ -132,6 +154,8 @@ mod tests {
         event: Arc<EventFd>,
         told: Sender<Option<String>>,
     }
+
+    nothing_to_save!(Probe, "probe");
 
     impl Backend for Probe {
         fn start(&mut self, features: u64, _: Vec<Option<Queue>>) -> io::Result<()> {
@@ -165,7 +189,10 @@ mod tests {
         for _ in 0..3 {
             worker.start(1, Vec::new()).unwrap();
             assert_eq!(heard.recv_timeout(Duration::from_secs(10)).unwrap().as_deref(), Some("io0"));
+            assert!(worker.save().is_err(), "it is on its thread");
             worker.stop();
+            let saved = worker.save().unwrap();
+            worker.restore(&saved).unwrap();
             // Rung for while nobody listens: heard at the next start.
             event.write(1).unwrap();
         }
@@ -180,5 +207,6 @@ mod tests {
         drop(reactor);
         assert!(worker.start(1, Vec::new()).is_err());
         assert!(worker.stop().is_empty());
+        assert!(worker.save().is_err());
     }
 }

@@ -30,7 +30,7 @@ use triarch_arch::kvm::{DEVICE, Host, VmConfig, install_kick_handler};
 use triarch_arch::x86_64::{self, boot, cpuid};
 use triarch_arch::{GuestRam, Isa};
 use triarch_boards::{Attachment, Board, DeviceKind, DeviceSlot, MachinePlan, RamRange, Segment, Source};
-use triarch_devices::{Bus, Device, Effect, Ioapic, Window};
+use triarch_devices::{Bus, Device, Effect, Ioapic, Window, nothing_to_save};
 use vm_memory::{Bytes, GuestAddress};
 
 const RAM: usize = 1 << 20;
@@ -377,6 +377,8 @@ fn a_console_that_nobody_reads_holds_up_neither_pause_nor_end_and_loses_nothing(
 
 struct Bug;
 
+nothing_to_save!(Bug, "test");
+
 impl Device for Bug {
     fn read(&mut self, _offset: u64, _data: &mut [u8]) -> Effect {
         panic!("a bug, as the test wants it")
@@ -422,6 +424,8 @@ struct Needy {
     wanted: u8,
     log: Arc<Mutex<Vec<u8>>>,
 }
+
+nothing_to_save!(Needy, "test");
 
 impl Device for Needy {
     fn read(&mut self, _offset: u64, _data: &mut [u8]) -> Effect {

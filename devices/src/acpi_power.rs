@@ -1,5 +1,6 @@
 //! Sleep and reset registers of hardware-reduced ACPI.
 
+use crate::saved::{self, Save, Saved, state};
 use crate::{Device, Effect, byte_offsets};
 
 /// The registers that a hardware-reduced FADT names (ACPI 6.5, 4.8.3.7 and 4.8.3.6), one byte each, in one window.
@@ -64,6 +65,26 @@ impl Device for AcpiPower {
             }
         }
         Effect::None
+    }
+}
+
+state! {
+    struct AcpiPowerState: "acpi-pwr", 1 {
+        /// The sleep control register.
+        control: u8,
+    }
+}
+
+impl Save for AcpiPower {
+    fn save(&mut self) -> saved::Result<Saved> {
+        Ok(Saved::of(&AcpiPowerState { control: self.control }))
+    }
+
+    fn restore(&mut self, saved: &Saved) -> saved::Result<()> {
+        let AcpiPowerState { control } = saved.get()?;
+        saved.check(control & SLEEP_ENABLE == 0, "a bit that is write-only")?;
+        self.control = control;
+        Ok(())
     }
 }
 

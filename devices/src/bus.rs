@@ -103,9 +103,12 @@ impl Bus {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nothing_to_save;
 
     /// Reads as the offset; remembers what was last written.
     struct Probe(Vec<(u64, Vec<u8>)>);
+
+    nothing_to_save!(Probe, "probe");
 
     impl Device for Probe {
         fn read(&mut self, offset: u64, data: &mut [u8]) -> Effect {

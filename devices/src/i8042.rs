@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use vm_superio::{I8042Device, Trigger};
 
-use crate::{Device, Effect, byte_offsets};
+use crate::{Device, Effect, byte_offsets, nothing_to_save};
 
 /// A keyboard controller without keyboard. Command 0xfe at port 0x64 (offset 4) resets the machine.
 pub struct I8042 {
@@ -57,6 +57,9 @@ impl Device for I8042 {
         }
     }
 }
+
+// Commands end at once, and nothing waits to be read.
+nothing_to_save!(I8042, "i8042");
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,7 @@
 //! The I/O APIC (Intel 82093AA, with the EOI register of later ones), for machines whose LAPICs are in the kernel and whose
 //! IOAPIC is not.
 
+use crate::saved::{self, Save, Saved, state};
 use crate::{Device, Effect};
 
 /// A message-signalled interrupt.
@@ -36,6 +37,10 @@ const VERSION: u32 = 0x20;
 
 /// Where LAPICs take messages.
 const MSI_BASE: u64 = 0xfee0_0000;
+const MSI_END: u64 = 0xfef0_0000;
+
+/// Bits of the identification register.
+const ID: u32 = 0x0f00_0000;
 
 /// The most pins that the index register can reach.
 const MAX_PINS: u32 = 120;
@@ -48,8 +53,8 @@ impl Entry {
     const REMOTE_IRR: u64 = 1 << 14;
     const LEVEL: u64 = 1 << 15;
     const MASKED: u64 = 1 << 16;
-    /// Delivery status and remote IRR.
-    const READ_ONLY: u64 = 1 << 12 | Self::REMOTE_IRR;
+    const DELIVERY_STATUS: u64 = 1 << 12;
+    const READ_ONLY: u64 = Self::DELIVERY_STATUS | Self::REMOTE_IRR;
 
     fn has(self, bits: u64) -> bool {
         self.0 & bits == bits
@@ -57,6 +62,11 @@ impl Entry {
 
     fn vector(self) -> u8 {
         self.0.to_le_bytes()[0]
+    }
+
+    /// Whether guest and chip together can bring it about: no message waits to be sent, and edges have no end.
+    fn can_be(self) -> bool {
+        !self.has(Self::DELIVERY_STATUS) && (self.has(Self::LEVEL) || !self.has(Self::REMOTE_IRR))
     }
 
     /// The message that the entry stands for (Intel SDM 3A, 12.11: message address and data).
@@ -174,7 +184,7 @@ impl Ioapic {
 
     fn write_window(&mut self, value: u32) {
         if self.select == INDEX_ID {
-            self.id = value & 0x0f00_0000;
+            self.id = value & ID;
         }
         let Some((index, half)) = self.selected_entry() else { return };
         let entry = &mut self.pins[index].entry;
@@ -218,6 +228,47 @@ impl Device for Ioapic {
             _ => {}
         }
         Effect::None
+    }
+}
+
+state! {
+    struct IoapicState: "ioapic", 1 {
+        select: u8,
+        id: u32,
+        /// Of each pin, its entry in the redirection table and the level of its line.
+        pins: Vec<(u64, bool)>,
+        /// Of each pin, address and data of the message whose end is wanted.
+        mirrored: Vec<Option<(u64, u32)>>,
+    }
+}
+
+impl Save for Ioapic {
+    fn save(&mut self) -> saved::Result<Saved> {
+        let message =
+            |message: &Option<MsiMessage>| message.map(|MsiMessage { address, data }| (address, data));
+        Ok(Saved::of(&IoapicState {
+            select: self.select,
+            id: self.id,
+            pins: self.pins.iter().map(|pin| (pin.entry.0, pin.asserted)).collect(),
+            mirrored: self.mirrored.iter().map(message).collect(),
+        }))
+    }
+
+    /// The messages are mirrored again. None is sent: LAPICs have their own state.
+    fn restore(&mut self, saved: &Saved) -> saved::Result<()> {
+        let IoapicState { select, id, pins, mirrored } = saved.get()?;
+        saved.check(id & !ID == 0, "an identifier")?;
+        let pins: Vec<_> =
+            pins.iter().map(|&(entry, asserted)| Pin { entry: Entry(entry), asserted }).collect();
+        saved.check(pins.len() == self.pins.len() && mirrored.len() == pins.len(), "a number of pins")?;
+        saved.check(pins.iter().all(|pin| pin.entry.can_be()), "an entry of the redirection table")?;
+        let is_message = |message: &(u64, u32)| (MSI_BASE..MSI_END).contains(&message.0);
+        saved.check(mirrored.iter().flatten().all(is_message), "a message's address")?;
+        let message = |(address, data)| MsiMessage { address, data };
+        self.mirrored = mirrored.iter().map(|mirrored| mirrored.map(message)).collect();
+        (self.select, self.id, self.pins) = (select, id, pins);
+        (self.mirror)(&self.mirrored);
+        Ok(())
     }
 }
 

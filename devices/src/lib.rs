@@ -11,6 +11,7 @@ mod i8042;
 mod ioapic;
 mod pl011;
 mod pl031;
+pub mod saved;
 mod sclp;
 mod uart16550;
 pub mod virtio;
@@ -21,6 +22,7 @@ pub use i8042::I8042;
 pub use ioapic::{Ioapic, MsiMessage};
 pub use pl011::Pl011;
 pub use pl031::Pl031;
+pub use saved::{Save, Saved};
 pub use sclp::{Sclp, SclpConfig};
 pub use uart16550::Uart16550;
 
@@ -28,7 +30,7 @@ pub use uart16550::Uart16550;
 pub type GuestRam = vm_memory::GuestMemoryMmap<()>;
 
 /// A device whose registers lie on a bus.
-pub trait Device: Send {
+pub trait Device: Save + Send {
     /// Reads `data.len()` bytes (1, 2, 4 or 8) at `offset` from the start of the device's window.
     ///
     /// All of `data` is written; a register that is not there reads as the device's specification says, or as ones.

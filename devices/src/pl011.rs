@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::saved::{self, Save, Saved, state};
 use crate::{Device, Effect, Hook, Input, Line, Sink};
 
 /// Depth of the receive FIFO when it is enabled (revision r1p5).
@@ -40,6 +41,15 @@ const INT_RX: u32 = 1 << 4;
 const INT_TX: u32 = 1 << 5;
 const INT_RX_TIMEOUT: u32 = 1 << 6;
 const INT_ALL: u32 = 0x7ff;
+
+/// Bits that there are of registers that keep what is written.
+const IRDA_COUNTER: u32 = 0xff;
+const INTEGER_BAUD: u32 = 0xffff;
+const FRACTIONAL_BAUD: u32 = 0x3f;
+const LINE_CONTROL: u32 = 0xff;
+const CONTROL: u32 = 0xffff;
+const FIFO_LEVELS: u32 = 0x3f;
+const DMA_CONTROL: u32 = 7;
 
 /// UARTLCR_H: FIFOs enabled.
 const LINE_FIFO: u32 = 1 << 4;
@@ -184,27 +194,27 @@ impl Pl011 {
     fn write_register(&mut self, offset: u64, value: u32) {
         match offset {
             register::DATA => self.transmit(value.to_le_bytes()[0]),
-            register::IRDA_COUNTER => self.irda = value & 0xff,
-            register::INTEGER_BAUD => self.integer_baud = value & 0xffff,
-            register::FRACTIONAL_BAUD => self.fractional_baud = value & 0x3f,
+            register::IRDA_COUNTER => self.irda = value & IRDA_COUNTER,
+            register::INTEGER_BAUD => self.integer_baud = value & INTEGER_BAUD,
+            register::FRACTIONAL_BAUD => self.fractional_baud = value & FRACTIONAL_BAUD,
             register::LINE_CONTROL => {
                 // Switching the FIFOs empties them.
                 if (self.line_control ^ value) & LINE_FIFO != 0 {
                     self.empty();
                 }
-                self.line_control = value & 0xff;
+                self.line_control = value & LINE_CONTROL;
             }
             register::CONTROL => {
                 let had_room = self.room() > 0;
-                self.control = value & 0xffff;
+                self.control = value & CONTROL;
                 if !had_room && self.room() > 0 {
                     (self.drained)();
                 }
             }
-            register::FIFO_LEVELS => self.fifo_levels = value & 0x3f,
+            register::FIFO_LEVELS => self.fifo_levels = value & FIFO_LEVELS,
             register::MASK => self.mask = value & INT_ALL,
             register::CLEAR => self.raw &= !value,
-            register::DMA_CONTROL => self.dma = value & 7,
+            register::DMA_CONTROL => self.dma = value & DMA_CONTROL,
             register::RECEIVE_STATUS => {}
             _ => {}
         }
@@ -258,6 +268,68 @@ impl Input for Pl011 {
         bytes[..taken].iter().for_each(|byte| self.push(*byte));
         self.update_line();
         taken
+    }
+}
+
+state! {
+    /// Registers by their names in ARM DDI 0183.
+    struct Pl011State: "pl011", 1 {
+        /// What waits in the receive FIFO.
+        received: Vec<u8>,
+        /// UARTRIS, UARTIMSC, UARTLCR_H, UARTCR, UARTIFLS.
+        raw: u32,
+        mask: u32,
+        line_control: u32,
+        control: u32,
+        fifo_levels: u32,
+        /// UARTILPR, UARTIBRD, UARTFBRD, UARTDMACR.
+        irda: u32,
+        integer_baud: u32,
+        fractional_baud: u32,
+        dma: u32,
+    }
+}
+
+impl Save for Pl011 {
+    fn save(&mut self) -> saved::Result<Saved> {
+        Ok(Saved::of(&Pl011State {
+            received: self.received.iter().copied().collect(),
+            raw: self.raw,
+            mask: self.mask,
+            line_control: self.line_control,
+            control: self.control,
+            fifo_levels: self.fifo_levels,
+            irda: self.irda,
+            integer_baud: self.integer_baud,
+            fractional_baud: self.fractional_baud,
+            dma: self.dma,
+        }))
+    }
+
+    fn restore(&mut self, saved: &Saved) -> saved::Result<()> {
+        let state: Pl011State = saved.get()?;
+        saved.check(state.raw & !INT_ALL == 0 && state.mask & !INT_ALL == 0, "an interrupt")?;
+        saved.check(state.line_control & !LINE_CONTROL == 0, "line control")?;
+        saved.check(state.control & !CONTROL == 0, "control")?;
+        saved.check(state.fifo_levels & !FIFO_LEVELS == 0, "FIFO levels")?;
+        saved.check(state.irda & !IRDA_COUNTER == 0, "an IrDA counter")?;
+        let is_baud =
+            state.integer_baud & !INTEGER_BAUD == 0 && state.fractional_baud & !FRACTIONAL_BAUD == 0;
+        saved.check(is_baud, "a baud rate")?;
+        saved.check(state.dma & !DMA_CONTROL == 0, "DMA control")?;
+        self.line_control = state.line_control;
+        saved.check(state.received.len() <= self.depth(), "a longer FIFO than there is")?;
+        self.received = state.received.into();
+        self.raw = state.raw;
+        self.mask = state.mask;
+        self.control = state.control;
+        self.fifo_levels = state.fifo_levels;
+        self.irda = state.irda;
+        self.integer_baud = state.integer_baud;
+        self.fractional_baud = state.fractional_baud;
+        self.dma = state.dma;
+        self.update_line();
+        Ok(())
     }
 }
 

@@ -1,8 +1,9 @@
 //! Arm's PL031 real-time clock (ARM DDI 0224), by vm-superio. Its alarm does not interrupt.
 
-use vm_superio::Rtc;
 use vm_superio::rtc_pl031::NoEvents;
+use vm_superio::{Rtc, RtcState};
 
+use crate::saved::{self, Save, Saved, state};
 use crate::{Device, Effect};
 
 /// A PL031 that shows the host's time until the guest sets it.
@@ -45,6 +46,33 @@ impl Device for Pl031 {
             self.chip.write(offset, value);
         }
         Effect::None
+    }
+}
+
+state! {
+    struct Pl031State: "pl031", 1 {
+        load: u32,
+        /// Seconds from the host's time to the guest's.
+        offset: i64,
+        alarm: u32,
+        mask: u32,
+        raw: u32,
+    }
+}
+
+/// Time goes on while a machine is not there: what is saved is its distance from the host's time.
+impl Save for Pl031 {
+    fn save(&mut self) -> saved::Result<Saved> {
+        let RtcState { lr: load, offset, mr: alarm, imsc: mask, ris: raw } = self.chip.state();
+        Ok(Saved::of(&Pl031State { load, offset, alarm, mask, raw }))
+    }
+
+    fn restore(&mut self, saved: &Saved) -> saved::Result<()> {
+        let Pl031State { load: lr, offset, alarm: mr, mask: imsc, raw: ris } = saved.get()?;
+        saved.check(offset.unsigned_abs() <= u64::from(u32::MAX), "the distance from the host's time")?;
+        saved.check(imsc <= 1 && ris == 0, "an interrupt")?;
+        self.chip = Rtc::from_state(&RtcState { lr, offset, mr, imsc, ris }, NoEvents);
+        Ok(())
     }
 }
 

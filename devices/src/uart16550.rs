@@ -1,12 +1,13 @@
 //! A 16550A serial port, by vm-superio.
 
+use std::cell::Cell;
 use std::convert::Infallible;
-use std::io::{self, Write};
 use std::sync::Arc;
 
 use vm_superio::serial::SerialEvents;
-use vm_superio::{Serial, Trigger};
+use vm_superio::{Serial, SerialState, Trigger};
 
+use crate::saved::{self, Error, Save, Saved, state};
 use crate::{Device, Effect, Hook, Input, Line, Sink, byte_offsets};
 
 /// Number of registers.
@@ -14,58 +15,70 @@ const REGISTERS: u64 = 8;
 
 /// A 16550A (National Semiconductor, PC16550D). Its interrupt is a pulse, for an edge-triggered pin.
 pub struct Uart16550 {
-    serial: Serial<Pulse, Drained, Output>,
+    /// The chip; what it wants of the host is carried out when it has been accessed.
+    serial: Serial<Wanted, Wanted, Vec<u8>>,
     /// The line is cut off: what the guest sends comes back.
     loop_back: bool,
+    line: Arc<dyn Line>,
+    sink: Box<dyn Sink>,
+    drained: Hook,
 }
+
+/// Interrupts that can be enabled, and the bits that identify those that there are: none, transmitter, receiver.
+const INTERRUPTS: u8 = 0x0f;
+const IDENTIFICATION: u8 = 0x07;
+/// Of the line status: there is something to read.
+const DATA_READY: u8 = 1 << 0;
 
 /// Offset of the modem control register.
 const MODEM_CONTROL: u8 = 4;
 /// Its bit for loop-back.
 const LOOP_BACK: u8 = 1 << 4;
 
-struct Pulse(Arc<dyn Line>);
+/// Whether the chip wants something: an interrupt; to tell that all input has been read.
+#[derive(Default)]
+struct Wanted(Cell<bool>);
 
-impl Trigger for Pulse {
+impl Trigger for Wanted {
     type E = Infallible;
 
     fn trigger(&self) -> Result<(), Infallible> {
         self.0.set(true);
-        self.0.set(false);
         Ok(())
     }
 }
 
-struct Drained(Hook);
-
-impl SerialEvents for Drained {
+impl SerialEvents for Wanted {
     fn buffer_read(&self) {}
     fn out_byte(&self) {}
     fn tx_lost_byte(&self) {}
 
     fn in_buffer_empty(&self) {
-        (self.0)();
-    }
-}
-
-struct Output(Box<dyn Sink>);
-
-impl Write for Output {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.put(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        self.0.set(true);
     }
 }
 
 impl Uart16550 {
     /// A port that interrupts by `line`, sends to `sink`, and calls `drained` when the guest has read all input.
     pub fn new(line: Arc<dyn Line>, sink: Box<dyn Sink>, drained: Hook) -> Self {
-        let serial = Serial::with_events(Pulse(line), Drained(drained), Output(sink));
-        Uart16550 { serial, loop_back: false }
+        let serial = Serial::with_events(Wanted::default(), Wanted::default(), Vec::new());
+        Uart16550 { serial, loop_back: false, line, sink, drained }
+    }
+
+    /// Carries out what the chip wants.
+    fn settle(&mut self) {
+        let output = self.serial.writer_mut();
+        if !output.is_empty() {
+            self.sink.put(output);
+            output.clear();
+        }
+        if self.serial.events().0.take() {
+            (self.drained)();
+        }
+        if self.serial.interrupt_evt().0.take() {
+            self.line.set(true);
+            self.line.set(false);
+        }
     }
 }
 
@@ -78,6 +91,7 @@ impl Device for Uart16550 {
     fn read(&mut self, offset: u64, data: &mut [u8]) -> Effect {
         for (register, byte) in registers(offset).zip(data) {
             *byte = register.map_or(0xff, |register| self.serial.read(register));
+            self.settle();
         }
         Effect::None
     }
@@ -87,13 +101,14 @@ impl Device for Uart16550 {
             if let Some(register) = register
                 && let Err(error) = self.serial.write(register, *byte)
             {
-                // Neither the line nor the sink can fail; a full loop-back buffer can, and loses the byte as hardware does.
+                // Neither an interrupt nor output can fail; a full loop-back buffer can, and loses the byte as hardware does.
                 tracing::debug!("serial port: {error}");
             }
+            self.settle();
             if register == Some(MODEM_CONTROL) {
                 let was_cut_off = std::mem::replace(&mut self.loop_back, byte & LOOP_BACK != 0);
                 if was_cut_off && !self.loop_back {
-                    (self.serial.events().0)();
+                    (self.drained)();
                 }
             }
         }
@@ -109,7 +124,84 @@ impl Input for Uart16550 {
 
     fn take(&mut self, bytes: &[u8]) -> usize {
         // In loop-back mode nothing is taken, as `room` says.
-        self.serial.enqueue_raw_bytes(bytes).unwrap_or(0)
+        let taken = self.serial.enqueue_raw_bytes(bytes).unwrap_or(0);
+        self.settle();
+        taken
+    }
+}
+
+state! {
+    /// Registers, as vm-superio keeps them.
+    struct UartState: "uart", 1 {
+        baud_divisor_low: u8,
+        baud_divisor_high: u8,
+        interrupt_enable: u8,
+        interrupt_identification: u8,
+        line_control: u8,
+        line_status: u8,
+        modem_control: u8,
+        modem_status: u8,
+        scratch: u8,
+        /// What waits to be read.
+        received: Vec<u8>,
+    }
+}
+
+impl Save for Uart16550 {
+    fn save(&mut self) -> saved::Result<Saved> {
+        let SerialState {
+            baud_divisor_low,
+            baud_divisor_high,
+            interrupt_enable,
+            interrupt_identification,
+            line_control,
+            line_status,
+            modem_control,
+            modem_status,
+            scratch,
+            in_buffer: received,
+        } = self.serial.state();
+        Ok(Saved::of(&UartState {
+            baud_divisor_low,
+            baud_divisor_high,
+            interrupt_enable,
+            interrupt_identification,
+            line_control,
+            line_status,
+            modem_control,
+            modem_status,
+            scratch,
+            received,
+        }))
+    }
+
+    fn restore(&mut self, saved: &Saved) -> saved::Result<()> {
+        let state: UartState = saved.get()?;
+        let initial = SerialState::default();
+        saved.check(state.interrupt_enable & !INTERRUPTS == 0, "enabled interrupts")?;
+        saved.check(state.interrupt_identification & !IDENTIFICATION == 0, "an interrupt")?;
+        let is_received = if state.received.is_empty() { 0 } else { DATA_READY };
+        saved.check(state.line_status == initial.line_status | is_received, "a line status")?;
+        saved.check(state.modem_status == initial.modem_status, "a modem status")?;
+        let state = SerialState {
+            baud_divisor_low: state.baud_divisor_low,
+            baud_divisor_high: state.baud_divisor_high,
+            interrupt_enable: state.interrupt_enable,
+            interrupt_identification: state.interrupt_identification,
+            line_control: state.line_control,
+            line_status: state.line_status,
+            modem_control: state.modem_control,
+            modem_status: state.modem_status,
+            scratch: state.scratch,
+            in_buffer: state.received,
+        };
+        let too_long = |_| Error::Invalid { kind: saved.kind, what: "a longer FIFO than there is" };
+        let serial = Serial::from_state(&state, Wanted::default(), Wanted::default(), Vec::new());
+        self.serial = serial.map_err(too_long)?;
+        self.loop_back = state.modem_control & LOOP_BACK != 0;
+        // A pending interrupt was sent when it became so.
+        self.serial.interrupt_evt().0.take();
+        Ok(())
     }
 }
 

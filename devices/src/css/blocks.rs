@@ -96,6 +96,35 @@ impl Pmcw {
         bytes
     }
 
+    fn decode(bytes: &[u8]) -> Self {
+        Pmcw {
+            parameter: word_at(bytes, 0),
+            flags: half_at(bytes, 4),
+            device: half_at(bytes, 6),
+            logical_paths: bytes[8],
+            not_operational: bytes[9],
+            last_path: bytes[10],
+            installed: bytes[11],
+            measurement_index: half_at(bytes, 12),
+            operational: bytes[14],
+            available: bytes[15],
+            word6: word_at(bytes, 24),
+        }
+    }
+
+    /// As a reset leaves that of this device.
+    pub fn initial(device: u16) -> Self {
+        Pmcw {
+            device,
+            flags: pmcw::DEVICE_NUMBER_VALID,
+            logical_paths: Pmcw::PATH,
+            installed: Pmcw::PATH,
+            operational: 0xff,
+            available: Pmcw::PATH,
+            ..Pmcw::default()
+        }
+    }
+
     pub fn isc(&self) -> u8 {
         // Three bits.
         u8::try_from((self.flags & pmcw::ISC) >> pmcw::ISC_SHIFT).unwrap_or_default()
@@ -114,9 +143,7 @@ impl Pmcw {
     pub fn modify(&mut self, schib: &[u8; SCHIB_SIZE]) -> Result<u64, Operand> {
         const FLAGS: u16 = pmcw::ISC | pmcw::ENABLED | pmcw::LIMIT_MODE | pmcw::MEASUREMENT | pmcw::MULTIPATH;
         const WORD6: u32 = pmcw::MEASUREMENT_FORMAT | pmcw::CONCURRENT_SENSE;
-        let flags = half_at(schib, 4);
-        let word6 = word_at(schib, 24);
-        let block = u64::from(word_at(schib, 40)) << 32 | u64::from(word_at(schib, 44));
+        let (Pmcw { flags, word6, .. }, _, block) = decode_schib(schib);
         let has_block = word6 & pmcw::MEASUREMENT_FORMAT != 0;
         if flags & pmcw::RESERVED != 0
             || flags & pmcw::LIMIT_MODE == pmcw::LIMIT_MODE
@@ -158,6 +185,17 @@ impl Scsw {
         bytes
     }
 
+    fn decode(bytes: &[u8]) -> Self {
+        Scsw {
+            flags: half_at(bytes, 0),
+            control: half_at(bytes, 2),
+            ccw: word_at(bytes, 4),
+            device: bytes[8],
+            subchannel: bytes[9],
+            count: half_at(bytes, 10),
+        }
+    }
+
     pub const fn is_pending(&self) -> bool {
         self.control & scsw::PENDING != 0
     }
@@ -170,6 +208,12 @@ pub fn encode_schib(pmcw: &Pmcw, scsw: &Scsw, measurement_block: u64) -> [u8; SC
     bytes[28..40].copy_from_slice(&scsw.encode());
     bytes[40..48].copy_from_slice(&measurement_block.to_be_bytes());
     bytes
+}
+
+/// The parts of a subchannel-information block.
+pub fn decode_schib(bytes: &[u8; SCHIB_SIZE]) -> (Pmcw, Scsw, u64) {
+    let measurement_block = u64::from(word_at(bytes, 40)) << 32 | u64::from(word_at(bytes, 44));
+    (Pmcw::decode(&bytes[..28]), Scsw::decode(&bytes[28..40]), measurement_block)
 }
 
 /// What a program wants to be done: an operation-request block.
@@ -215,6 +259,17 @@ impl Orb {
             length_suppression: bytes[7] & Self::LENGTH_SUPPRESSION != 0,
             program,
         })
+    }
+
+    /// The block that it was read from. What was ignored of it is zero.
+    pub fn encode(&self) -> [u8; ORB_SIZE] {
+        let mut bytes = [0; ORB_SIZE];
+        bytes[0..4].copy_from_slice(&self.parameter.to_be_bytes());
+        bytes[4..6].copy_from_slice(&self.control.to_be_bytes());
+        bytes[6] = self.paths;
+        bytes[7] = if self.length_suppression { Self::LENGTH_SUPPRESSION } else { 0 };
+        bytes[8..12].copy_from_slice(&self.program.to_be_bytes());
+        bytes
     }
 
     /// Those control bits that the status word repeats: they have the same places there.

@@ -96,6 +96,16 @@ impl Fetcher {
         Fetcher { format_1, next: program, budget: MAX_CCWS, may_transfer: false }
     }
 
+    /// Goes on where a suspended program is: [`Fetcher::back_to`] led there.
+    pub const fn resumed(format_1: bool, next: u32) -> Self {
+        Fetcher { format_1, next, budget: MAX_CCWS, may_transfer: true }
+    }
+
+    /// Where the next CCW is.
+    pub const fn next(&self) -> u32 {
+        self.next
+    }
+
     /// The highest address that a CCW can lead to.
     pub const fn address_limit(&self) -> u32 {
         if self.format_1 { 0x7fff_ffff } else { 0x00ff_ffff }

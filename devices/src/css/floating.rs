@@ -151,6 +151,19 @@ impl Attention {
         self.word.try_update(Ordering::AcqRel, Ordering::Acquire, taken).is_ok()
     }
 
+    /// Takes on a saved state, as [`Attention::configure`] and those that begin functions made it. Nothing interrupts.
+    pub(super) fn restore(&self, (enabled, isc, parameter): (bool, u8, u32), busy: bool, alert: bool) {
+        let flag = |is_set, flag| if is_set { flag } else { 0 };
+        let flags = flag(enabled, ENABLED) | flag(busy, BUSY) | flag(alert, ALERT);
+        let word = flags | u64::from(isc) << ISC_SHIFT & ISC | u64::from(parameter) << PARAMETER_SHIFT;
+        self.word.store(word, Ordering::Release);
+    }
+
+    /// Whether the device wants attention, pending or not.
+    pub(super) fn has_alert(&self) -> bool {
+        self.word.load(Ordering::Acquire) & ALERT != 0
+    }
+
     /// Back to the beginning: nothing is pending, and the subchannel is not enabled.
     pub(super) fn reset(&self) {
         self.word.store(0, Ordering::Release);

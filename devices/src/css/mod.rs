@@ -32,9 +32,10 @@ pub use floating::{Attention, Floating, Interruption};
 pub use program::Refusal;
 pub use unit::{ControlUnit, Identity};
 
+use crate::saved::{self, Error, Save, Saved, state};
 use crate::{GuestRam, Reset};
 use blocks::Orb;
-use report::Reports;
+use report::{Reports, ReportsState};
 use subchannel::{NOT_OPERATIONAL, STARTED, Subchannel};
 
 /// A subchannel's number in a subsystem-identification word, behind a one. There are no other subchannel sets and images, whose
@@ -69,6 +70,36 @@ impl Reset for Css {
     fn reset(&mut self) {
         self.subchannels.values_mut().for_each(Subchannel::reset);
         self.reports = Reports::new();
+    }
+}
+
+state! {
+    /// What facilities are enabled, and what is measured, is not here: there are none.
+    struct CssState: "css", 1 {
+        reports: ReportsState,
+        /// By their numbers, in order.
+        subchannels: Vec<(u16, Saved)>,
+    }
+}
+
+/// With all subchannels and their devices. The same ones have to be there when it is restored.
+impl Save for Css {
+    fn save(&mut self) -> saved::Result<Saved> {
+        let subchannels = self.subchannels.iter_mut().map(|(number, it)| Ok((*number, it.save()?)));
+        let subchannels = subchannels.collect::<saved::Result<_>>()?;
+        Ok(Saved::of(&CssState { reports: self.reports.state(), subchannels }))
+    }
+
+    fn restore(&mut self, saved: &Saved) -> saved::Result<()> {
+        let CssState { reports, subchannels } = saved.get()?;
+        let has_all = subchannels.iter().map(|(number, _)| number).eq(self.subchannels.keys());
+        saved.check(has_all, "other subchannels than there are")?;
+        let too_many = Error::Invalid { kind: saved.kind, what: "a number of reports" };
+        self.reports = Reports::restored(reports).ok_or(too_many)?;
+        for (subchannel, (_, saved)) in self.subchannels.values_mut().zip(&subchannels) {
+            subchannel.restore(saved)?;
+        }
+        Ok(())
     }
 }
 

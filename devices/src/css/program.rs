@@ -49,6 +49,16 @@ impl Program {
         Program { orb, fetcher: Fetcher::new(orb.is_format_1(), orb.program) }
     }
 
+    /// One that is suspended at this CCW.
+    pub const fn suspended(orb: Orb, next: u32) -> Self {
+        Program { orb, fetcher: Fetcher::resumed(orb.is_format_1(), next) }
+    }
+
+    /// Where the next CCW is.
+    pub const fn next(&self) -> u32 {
+        self.fetcher.next()
+    }
+
     pub const fn orb(&self) -> &Orb {
         &self.orb
     }

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use crate::saved::state;
+
 /// Reports that are kept for the program. More than that, and it has to look at everything anyway.
 const MAX_REPORTS: usize = 64;
 
@@ -53,5 +55,26 @@ impl Reports {
         let word = self.words.pop_front();
         self.armed |= word.is_none();
         word
+    }
+}
+
+state! {
+    /// [`Reports`].
+    pub struct ReportsState {
+        words: Vec<u32>,
+        overflow: bool,
+        armed: bool,
+    }
+}
+
+impl Reports {
+    pub fn state(&self) -> ReportsState {
+        let words = self.words.iter().copied().collect();
+        ReportsState { words, overflow: self.overflow, armed: self.armed }
+    }
+
+    /// `None` if there are more than can be.
+    pub fn restored(ReportsState { words, overflow, armed }: ReportsState) -> Option<Self> {
+        (words.len() <= MAX_REPORTS).then(|| Reports { words: words.into(), overflow, armed })
     }
 }

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use super::blocks::{IRB_SIZE, Operand, Orb, Pmcw, SCHIB_SIZE, Scsw, encode_schib, pmcw, scsw};
+use super::blocks::{
+    IRB_SIZE, ORB_SIZE, Operand, Orb, Pmcw, SCHIB_SIZE, Scsw, decode_schib, encode_schib, pmcw, scsw,
+};
 use super::floating::Attention;
 use super::program::{Device, Program};
 use super::unit::{ControlUnit, SENSE_SIZE};
 use crate::GuestRam;
+use crate::saved::{self, Save, Saved, state};
 
 /// Condition codes of functions: initiated; a status is pending; busy or not applicable; not operational.
 pub const STARTED: u8 = 0;
@@ -46,15 +49,7 @@ impl Subchannel {
     }
 
     fn initialize(&mut self) {
-        self.pmcw = Pmcw {
-            device: self.pmcw.device,
-            flags: pmcw::DEVICE_NUMBER_VALID,
-            logical_paths: Pmcw::PATH,
-            installed: Pmcw::PATH,
-            operational: 0xff,
-            available: Pmcw::PATH,
-            ..Pmcw::default()
-        };
+        self.pmcw = Pmcw::initial(self.pmcw.device);
         self.scsw = Scsw::default();
         self.measurement_block = 0;
         self.suspended = None;
@@ -308,5 +303,71 @@ impl Subchannel {
     fn become_pending(&mut self, status: u16) {
         self.scsw.control |= status | scsw::PENDING;
         self.attention.interrupt();
+    }
+}
+
+state! {
+    /// Control blocks as programs have them, big-endian.
+    struct SubchannelState: "subchan", 1 {
+        /// A subchannel-information block. Its status does not tell of what the device wants of its own accord.
+        schib: [u8; SCHIB_SIZE],
+        /// Of the program that is suspended, its operation-request block and the address of its next CCW.
+        suspended: Option<([u8; ORB_SIZE], u32)>,
+        sense: [u8; SENSE_SIZE],
+        /// The device wants its driver's attention.
+        alert: bool,
+        unit: Saved,
+    }
+}
+
+impl Save for Subchannel {
+    fn save(&mut self) -> saved::Result<Saved> {
+        // First, as what its device does last may be to want attention.
+        let unit = self.unit.save()?;
+        let suspended = self.suspended.as_ref().map(|program| (program.orb().encode(), program.next()));
+        Ok(Saved::of(&SubchannelState {
+            schib: encode_schib(&self.pmcw, &self.scsw, self.measurement_block),
+            suspended,
+            sense: self.sense,
+            alert: self.attention.has_alert(),
+            unit,
+        }))
+    }
+
+    fn restore(&mut self, saved: &Saved) -> saved::Result<()> {
+        let SubchannelState { schib, suspended, sense, alert, unit } = saved.get()?;
+        let (pmcw, scsw, measurement_block) = decode_schib(&schib);
+        saved.check(encode_schib(&pmcw, &scsw, measurement_block) == schib, "a block with reserved bits")?;
+        saved.check(pmcw.device == self.pmcw.device, "another device")?;
+        saved.check(Self::can_be(&pmcw, &schib), "a path-management-control word")?;
+        let suspended = match suspended {
+            Some((orb, next)) => {
+                let decoded = Orb::decode(&orb).ok().filter(|decoded| decoded.encode() == orb);
+                saved.check(decoded.is_some_and(|orb| orb.may_suspend()), "an operation-request block")?;
+                decoded.map(|orb| Program::suspended(orb, next))
+            }
+            None => None,
+        };
+        let is_active = scsw.control & scsw::SUSPENDED != 0;
+        saved.check(is_active == suspended.is_some(), "a suspension")?;
+        let is_idle = !is_active && !scsw.is_pending();
+        saved.check(!is_idle || scsw == Scsw::default(), "a status of what is idle")?;
+        let enabled = pmcw.is_operational();
+        saved.check(enabled || is_idle && !alert, "a status of what is disabled")?;
+        self.unit.restore(&unit)?;
+        self.attention.restore((enabled, pmcw.isc(), pmcw.parameter), !is_idle, alert);
+        (self.pmcw, self.scsw, self.measurement_block) = (pmcw, scsw, measurement_block);
+        (self.suspended, self.sense) = (suspended, sense);
+        Ok(())
+    }
+}
+
+impl Subchannel {
+    /// Whether programs can bring a path-management-control word about, by modifications and functions.
+    fn can_be(found: &Pmcw, schib: &[u8; SCHIB_SIZE]) -> bool {
+        let mut reached = Pmcw::initial(found.device);
+        reached.last_path = found.last_path;
+        let is_path = [0, Pmcw::PATH].contains(&found.last_path);
+        is_path && reached.modify(schib).is_ok() && reached == *found
     }
 }

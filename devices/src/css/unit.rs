@@ -4,6 +4,7 @@ use std::any::Any;
 
 use super::data::Data;
 use super::program::Refusal;
+use crate::Save;
 
 /// Bytes of sense data.
 pub const SENSE_SIZE: usize = 32;
@@ -34,8 +35,8 @@ impl Identity {
 
 /// A device with its control unit.
 ///
-/// It is called under the channel subsystem's lock, by vCPU threads.
-pub trait ControlUnit: Any + Send {
+/// It is called under the channel subsystem's lock, by vCPU threads. Its state is saved within that of the channel subsystem.
+pub trait ControlUnit: Any + Save + Send {
     /// What it is.
     fn identity(&self) -> Identity;
 

@@ -1,8 +1,9 @@
 //! The event facility: messages of the guest to us, and events for the guest.
 
-use super::input::{AsciiInput, LineInput};
+use super::input::{AsciiInput, LineInput, LineState};
 use super::message;
 use super::sccb::{HEADER, Response, Sccb, u16_at};
+use crate::saved::{self, Saved, state};
 use crate::{Hook, Sink};
 
 /// Types of events.
@@ -276,6 +277,47 @@ impl Events {
             return Some((kind::COMMAND, message::command(&self.lines.pop()?)));
         }
         None
+    }
+}
+
+state! {
+    /// [`Events`].
+    pub(super) struct EventState: "sclp", 1 {
+        receives: u32,
+        mask_length: u16,
+        quiesce: bool,
+        ascii: Vec<u8>,
+        lines: LineState,
+        /// The console that the guest wrote to last is the one in line mode.
+        in_line_mode: bool,
+    }
+}
+
+impl Events {
+    pub(super) fn state(&self) -> EventState {
+        EventState {
+            receives: self.receives,
+            // At most 1021.
+            mask_length: u16::try_from(self.mask_length).unwrap_or_default(),
+            quiesce: self.quiesce,
+            ascii: self.ascii.state(),
+            lines: self.lines.state(),
+            in_line_mode: self.console == Console::Line,
+        }
+    }
+
+    pub(super) fn restore(&mut self, saved: &Saved) -> saved::Result<()> {
+        let state: EventState = saved.get()?;
+        let mask_length = usize::from(state.mask_length);
+        saved.check((1..=MAX_MASK_LENGTH).contains(&mask_length), "a mask's length")?;
+        let too_much = saved::Error::Invalid { kind: saved.kind, what: "more input than there is room for" };
+        let input = AsciiInput::restored(state.ascii).zip(LineInput::restored(state.lines));
+        (self.ascii, self.lines) = input.ok_or(too_much)?;
+        self.receives = state.receives;
+        self.mask_length = mask_length;
+        self.quiesce = state.quiesce;
+        self.console = if state.in_line_mode { Console::Line } else { Console::Ascii };
+        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::message::MAX_COMMAND;
+use crate::saved::state;
 
 /// Most bytes that wait for the VT220 console: as many as one event in a page takes.
 const ASCII_CAPACITY: usize = 4080;
@@ -26,6 +27,15 @@ impl AsciiInput {
 
     pub(super) fn push(&mut self, byte: u8) {
         self.bytes.push_back(byte);
+    }
+
+    pub(super) fn state(&self) -> Vec<u8> {
+        self.bytes.iter().copied().collect()
+    }
+
+    /// `None` if it is more than there is room for.
+    pub(super) fn restored(bytes: Vec<u8>) -> Option<Self> {
+        (bytes.len() <= ASCII_CAPACITY).then(|| AsciiInput { bytes: bytes.into() })
     }
 
     /// At most `room` bytes.
@@ -87,5 +97,30 @@ impl LineInput {
         let line = self.complete.pop_front()?;
         self.waiting = self.waiting.saturating_sub(line.len() + 1);
         Some(line)
+    }
+}
+
+state! {
+    /// [`LineInput`].
+    pub(super) struct LineState {
+        complete: Vec<Vec<u8>>,
+        line: Vec<u8>,
+        after_return: bool,
+    }
+}
+
+impl LineInput {
+    pub(super) fn state(&self) -> LineState {
+        let complete = self.complete.iter().cloned().collect();
+        LineState { complete, line: self.line.clone(), after_return: self.after_return }
+    }
+
+    /// `None` if it is more than there is room for, or a line is too long.
+    pub(super) fn restored(LineState { complete, line, after_return }: LineState) -> Option<Self> {
+        let waiting = complete.iter().map(|line| line.len() + 1).sum::<usize>();
+        let is_short = complete.iter().chain([&line]).all(|line| line.len() <= MAX_COMMAND);
+        // An end of a line needs no room beside its last byte.
+        let fits = is_short && waiting + line.len() <= LINES_CAPACITY;
+        fits.then(|| LineInput { complete: complete.into(), line, waiting, after_return })
     }
 }

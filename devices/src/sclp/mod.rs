@@ -17,6 +17,7 @@ mod tests;
 use event::Events;
 use sccb::{Response, Sccb};
 
+use crate::saved::{self, Save, Saved};
 use crate::{Hook, Input, Reset, Shutdown, Sink};
 
 /// Commands, without the bits that number a part of the machine.
@@ -119,6 +120,18 @@ impl Sclp {
 impl Shutdown for Sclp {
     fn ask(&mut self) -> bool {
         self.announce(Events::quiesce)
+    }
+}
+
+/// Calls end at once, and what the machine has is told by who makes it. What is left is the event facility; the guest has been
+/// signalled of events that wait.
+impl Save for Sclp {
+    fn save(&mut self) -> saved::Result<Saved> {
+        Ok(Saved::of(&self.events.state()))
+    }
+
+    fn restore(&mut self, saved: &Saved) -> saved::Result<()> {
+        self.events.restore(saved)
     }
 }
 

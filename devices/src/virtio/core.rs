@@ -12,6 +12,7 @@ use super::fault::Fault;
 use super::queue::{Queue, Wiring};
 use super::{DeviceType, Notifier, VirtioDevice, Worker};
 use crate::GuestRam;
+use crate::saved::{self, Save, Saved, state};
 
 /// Bits of the device status (VIRTIO 1.2, 2.1).
 pub mod status {
@@ -32,6 +33,9 @@ pub mod status {
 const fn bit(feature: u32) -> u64 {
     1 << feature
 }
+
+/// Queues can be reset one by one (VIRTIO 1.2, 2.6.1).
+const RING_RESET: u64 = bit(40);
 
 /// Features that every device has.
 const FEATURES: u64 = bit(config::VIRTIO_F_VERSION_1)
@@ -92,6 +96,8 @@ pub struct Core {
     ram: GuestRam,
     notifier: Arc<dyn Notifier>,
     doorbells: Vec<Arc<EventFd>>,
+    /// Features that the transport adds.
+    transport_features: u64,
     status: u8,
     driver_features: u64,
     queues: Vec<QueueSetup>,
@@ -122,6 +128,7 @@ impl Core {
             ram,
             notifier,
             doorbells,
+            transport_features: 0,
             status: 0,
             driver_features: 0,
             queues,
@@ -129,6 +136,12 @@ impl Core {
             fault: Arc::default(),
             running: false,
         })
+    }
+
+    /// Over a transport that can reset queues one by one, by [`Core::reset_queue`].
+    pub fn with_queue_reset(mut self) -> Self {
+        self.transport_features |= RING_RESET;
+        self
     }
 
     /// What it is.
@@ -151,7 +164,7 @@ impl Core {
 
     /// All feature bits that are offered.
     pub fn features(&self) -> u64 {
-        self.device.features() | FEATURES
+        self.device.features() | FEATURES | self.transport_features
     }
 
     /// The feature bits that the driver has taken so far.
@@ -205,6 +218,14 @@ impl Core {
             *queue = if ready { QueueSetup { ready, ..*queue } } else { QueueSetup::new(queue.max_size) };
         }
         self.start();
+    }
+
+    /// Resets a queue, if the driver has agreed on that. When it returns, no buffer of the queue's is touched any more, and the
+    /// driver may set it up again.
+    pub fn reset_queue(&mut self, index: u32) {
+        if self.status & status::FEATURES_OK != 0 && self.driver_features & RING_RESET != 0 {
+            self.enable_queue(index, false);
+        }
     }
 
     /// The device status.
@@ -321,5 +342,93 @@ impl Core {
     /// The driver writes to configuration space.
     pub fn write_config(&mut self, offset: u64, data: &[u8]) {
         self.device.write_config(offset, data);
+    }
+
+    /// The device has changed its configuration space of its own accord: what was read of it before may not fit to what is read now,
+    /// and a driver that there is hears of it.
+    pub fn config_changed(&mut self) {
+        self.generation = self.generation.wrapping_add(1);
+        if self.status & status::DRIVER != 0 {
+            self.notifier.config();
+        }
+    }
+}
+
+state! {
+    /// A [`QueueSetup`]; what is not here does not change.
+    struct QueueState {
+        size: u16,
+        ready: bool,
+        descriptors: u64,
+        available: u64,
+        used: u64,
+        next_available: u16,
+        next_used: u16,
+    }
+}
+
+state! {
+    /// The state machine, with both parts of the device.
+    struct CoreState: "virtio", 1 {
+        status: u8,
+        needs_reset: bool,
+        generation: u8,
+        driver_features: u64,
+        queues: Vec<QueueState>,
+        device: Saved,
+        backend: Saved,
+    }
+}
+
+impl QueueSetup {
+    const fn state(&self) -> QueueState {
+        let QueueSetup { size, ready, descriptors, available, used, .. } = *self;
+        let (next_available, next_used) = self.progress;
+        QueueState { size, ready, descriptors, available, used, next_available, next_used }
+    }
+
+    const fn restored(max_size: u16, state: &QueueState) -> Self {
+        let QueueState { size, ready, descriptors, available, used, next_available, next_used } = *state;
+        let progress = (next_available, next_used);
+        QueueSetup { max_size, size, ready, descriptors, available, used, progress }
+    }
+}
+
+/// Saving stops the device, as [`Core::stop`] does; restored, it goes on by [`Core::start`].
+impl Save for Core {
+    fn save(&mut self) -> saved::Result<Saved> {
+        self.stop();
+        Ok(Saved::of(&CoreState {
+            status: self.status,
+            needs_reset: self.fault.is_set(),
+            generation: self.generation,
+            driver_features: self.driver_features,
+            queues: self.queues.iter().map(QueueSetup::state).collect(),
+            device: self.device.save()?,
+            backend: self.worker.save()?,
+        }))
+    }
+
+    fn restore(&mut self, saved: &Saved) -> saved::Result<()> {
+        self.reset();
+        let state: CoreState = saved.get()?;
+        saved.check(state.status & status::NEEDS_RESET == 0, "a status")?;
+        let is_agreed = state.status & status::FEATURES_OK != 0;
+        saved.check(is_agreed || state.status & status::DRIVER_OK == 0, "a driver without features")?;
+        saved.check(state.queues.len() == self.queues.len(), "a number of virtqueues")?;
+        self.driver_features = state.driver_features;
+        saved.check(!is_agreed || self.agrees(), "features that the device does not have")?;
+        let has_started = state.status & status::DRIVER_OK != 0 && !state.needs_reset;
+        for (queue, state) in self.queues.iter_mut().zip(&state.queues) {
+            *queue = QueueSetup::restored(queue.max_size, state);
+            let can_start = !has_started || !queue.ready || queue.ring(&self.ram, false).is_some();
+            saved.check(can_start, "the rings of a virtqueue")?;
+        }
+        self.worker.restore(&state.backend)?;
+        self.device.restore(&state.device)?;
+        self.status = state.status;
+        self.generation = state.generation;
+        self.fault.restore(state.needs_reset);
+        Ok(())
     }
 }

@@ -29,6 +29,12 @@ impl Fault {
         notifier.config();
     }
 
+    /// Takes on a saved state: who needed a reset knows, and the log, too.
+    pub fn restore(&self, needs_reset: bool) {
+        self.needs_reset.store(needs_reset, Ordering::Release);
+        self.logged.store(needs_reset, Ordering::Release);
+    }
+
     /// The device has been reset.
     pub fn clear(&self) {
         self.needs_reset.store(false, Ordering::Release);

@@ -8,6 +8,7 @@ use virtio_bindings::virtio_mmio as reg;
 
 use super::core::{Core, QueueSetup};
 use super::{Notifier, VirtioDevice, Worker};
+use crate::saved::{self, Save, Saved, state};
 use crate::{Device, Effect, GuestRam, Trigger};
 
 /// "virt".
@@ -18,6 +19,10 @@ const VERSION: u32 = 2;
 const VENDOR: u32 = 0x4149_5254;
 /// Length and base of a shared memory region that does not exist (4.2.2), in each half.
 const NO_REGION: u32 = u32::MAX;
+/// Register that resets the selected queue (4.2.2, with VIRTIO_F_RING_RESET).
+const QUEUE_RESET: u32 = 0x0c0;
+/// All causes of interrupts.
+const CAUSES: u32 = reg::VIRTIO_MMIO_INT_VRING | reg::VIRTIO_MMIO_INT_CONFIG;
 
 /// Tells a driver by an interrupt, and by a register that says why.
 ///
@@ -78,7 +83,7 @@ impl VirtioMmio {
         interrupt: Box<dyn Trigger>,
     ) -> io::Result<Self> {
         let notifier = Arc::new(MmioNotifier::new(interrupt));
-        let core = Core::new(device, worker, ram, notifier.clone())?;
+        let core = Core::new(device, worker, ram, notifier.clone())?.with_queue_reset();
         Ok(VirtioMmio { core, notifier, device_features: 0, driver_features: 0, queue: 0 })
     }
 
@@ -121,6 +126,8 @@ impl VirtioMmio {
             // A size that does not fit is refused with the ring.
             reg::VIRTIO_MMIO_QUEUE_NUM => set_up(|queue, value| queue.size = value.try_into().unwrap_or(0)),
             reg::VIRTIO_MMIO_QUEUE_READY => self.core.enable_queue(self.queue, value == 1),
+            // The reset has ended when the register can be read: that gives 0, as it does for what is not there.
+            QUEUE_RESET if value == 1 => self.core.reset_queue(self.queue),
             reg::VIRTIO_MMIO_QUEUE_NOTIFY => self.core.ring(value),
             reg::VIRTIO_MMIO_INTERRUPT_ACK => {
                 self.notifier.causes.fetch_and(!value, Ordering::AcqRel);
@@ -143,6 +150,43 @@ impl VirtioMmio {
             reg::VIRTIO_MMIO_QUEUE_USED_HIGH => set_up(|queue, value| set_high(&mut queue.used, value)),
             _ => {}
         }
+    }
+}
+
+state! {
+    /// Registers of the transport.
+    struct MmioState: "vio-mmio", 1 {
+        device_features: u32,
+        driver_features: u32,
+        queue: u32,
+        /// Of the interrupt status register.
+        causes: u32,
+        core: Saved,
+    }
+}
+
+impl Save for VirtioMmio {
+    fn save(&mut self) -> saved::Result<Saved> {
+        // First, as the worker's last notifications are among the causes.
+        let core = self.core.save()?;
+        Ok(Saved::of(&MmioState {
+            device_features: self.device_features,
+            driver_features: self.driver_features,
+            queue: self.queue,
+            causes: self.notifier.causes.load(Ordering::Acquire),
+            core,
+        }))
+    }
+
+    fn restore(&mut self, saved: &Saved) -> saved::Result<()> {
+        let state: MmioState = saved.get()?;
+        saved.check(state.causes & !CAUSES == 0, "an interrupt status")?;
+        self.core.restore(&state.core)?;
+        self.device_features = state.device_features;
+        self.driver_features = state.driver_features;
+        self.queue = state.queue;
+        self.notifier.causes.store(state.causes, Ordering::Release);
+        Ok(())
     }
 }
 

@@ -27,6 +27,8 @@ pub use worker::{Backend, OWN_EVENTS, Station, Worker};
 
 use virtio_bindings::virtio_ids;
 
+use crate::Save;
+
 /// What a device is (VIRTIO 1.2, 5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
@@ -37,8 +39,9 @@ pub enum DeviceType {
 
 /// The part of a device that answers the driver's register accesses: what it is, and its configuration space.
 ///
-/// It is called under the lock of its transport, by vCPU threads.
-pub trait VirtioDevice: Send {
+/// It is called under the lock of its transport, by vCPU threads. What is saved of it is what registers show or have changed; most
+/// devices have nothing to save.
+pub trait VirtioDevice: Save + Send {
     /// What it is.
     fn device_type(&self) -> DeviceType;
 

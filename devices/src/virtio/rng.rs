@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use event_manager::{EventOps, Events};
 
 use super::{Backend, Chain, DeviceType, Queue, VirtioDevice, slices};
-use crate::GuestRam;
+use crate::{GuestRam, nothing_to_save};
 
 /// Entries of its one queue.
 const QUEUE_SIZE: u16 = 64;
@@ -36,6 +36,9 @@ impl VirtioDevice for Rng {
 
     fn write_config(&mut self, _: u64, _: &[u8]) {}
 }
+
+// There are no registers.
+nothing_to_save!(Rng, "rng");
 
 /// What fills the driver's buffers.
 pub struct RngBackend<S> {
@@ -72,6 +75,9 @@ impl<S: Read + Send> Backend for RngBackend<S> {
 
     fn event(&mut self, _: Events, _: &mut EventOps<'_>) {}
 }
+
+// Entropy is the host's: what comes next is not told by what came before.
+nothing_to_save!(RngBackend<S>, "rng-back");
 
 /// Fills the chain's buffers, from the first on, with bytes of `source`. Returns how many were written.
 fn fill(source: &mut impl Read, ram: &GuestRam, chain: &Chain) -> u32 {

@@ -2,6 +2,7 @@
 
 pub mod ccw;
 
+use std::any::Any;
 use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -10,7 +11,8 @@ use event_manager::{EventManager, SubscriberId, SubscriberOps};
 use vm_memory::{Bytes, GuestAddress};
 
 use super::{Backend, Queue, Station, VirtioDevice, VirtioMmio, Worker};
-use crate::{Device, Effect, GuestRam, Trigger};
+use crate::saved;
+use crate::{Device, Effect, GuestRam, Save, Saved, Trigger};
 
 /// Size of the guest's RAM in bytes; it starts at 0.
 pub const RAM_SIZE: usize = 1 << 20;
@@ -67,6 +69,23 @@ struct InlineWorker {
     place: Option<Place>,
 }
 
+impl InlineWorker {
+    fn station(&mut self) -> &mut Station {
+        let Some(Place::Here(station)) = &mut self.place else { panic!("it is not stopped") };
+        station
+    }
+}
+
+impl Save for InlineWorker {
+    fn save(&mut self) -> saved::Result<Saved> {
+        self.station().save()
+    }
+
+    fn restore(&mut self, saved: &Saved) -> saved::Result<()> {
+        self.station().restore(saved)
+    }
+}
+
 impl Worker for InlineWorker {
     fn start(&mut self, features: u64, queues: Vec<Option<Queue>>) -> io::Result<()> {
         let Some(Place::Here(mut station)) = self.place.take() else { panic!("started twice") };
@@ -100,6 +119,12 @@ pub trait Driver {
     fn told(&mut self) -> (bool, bool);
     fn read_config(&mut self, offset: u64, data: &mut [u8]);
     fn core(&mut self) -> &mut super::Core;
+    /// The transport with its device, and what has to be saved with it.
+    fn saved(&mut self) -> &mut dyn Save;
+    /// Takes away the interrupts that are pending, as an interrupt controller would be saved.
+    fn take_interrupts(&mut self) -> Box<dyn Any>;
+    /// Makes those pending that were taken from a driver of the same kind.
+    fn give_interrupts(&mut self, interrupts: Box<dyn Any>);
 }
 
 /// Over memory-mapped registers, by their numbers in VIRTIO 1.2, 4.2.2.
@@ -196,6 +221,19 @@ impl Driver for MmioDriver {
     fn core(&mut self) -> &mut super::Core {
         self.device.core()
     }
+
+    fn saved(&mut self) -> &mut dyn Save {
+        &mut self.device
+    }
+
+    fn take_interrupts(&mut self) -> Box<dyn Any> {
+        Box::new(self.interrupts.take())
+    }
+
+    fn give_interrupts(&mut self, interrupts: Box<dyn Any>) {
+        let count: u32 = *interrupts.downcast().unwrap();
+        (0..count).for_each(|_| self.interrupts.trigger());
+    }
 }
 
 /// A descriptor: address, length, flags, next.
@@ -258,6 +296,11 @@ impl Ring {
     /// Writes the available index.
     pub fn set_available(&self, index: u16) {
         self.write(self.parts[1] + 2, &index.to_le_bytes());
+    }
+
+    /// With VIRTIO_F_EVENT_IDX: the driver wants to hear of the next chain that comes back.
+    pub fn want_next(&self) {
+        self.write(self.parts[1] + 4 + 2 * u64::from(self.size), &self.used.to_le_bytes());
     }
 
     /// Sets whether the driver wants no interrupts.

@@ -7,9 +7,13 @@ use event_manager::{EventOps, EventSet, Events, MutEventSubscriber};
 use vmm_sys_util::eventfd::EventFd;
 
 use super::Queue;
+use crate::saved::{self, Save, Saved};
 
 /// The part of a device that owns its queues while the driver is ready: then it lives on a reactor's thread.
-pub trait Backend: Send {
+///
+/// It is saved and restored while it is not started. As nothing is in flight then, most have nothing to save. What it was at
+/// in its last start (queues, features) is not its to save: it is started with them again.
+pub trait Backend: Save + Send {
     /// The driver is ready and has agreed to `features`; queues that it did not enable are absent. Called before the backend goes
     /// to its thread. Every doorbell rings once then, as buffers may be there already.
     ///
@@ -18,7 +22,7 @@ pub trait Backend: Send {
     fn start(&mut self, features: u64, queues: Vec<Option<Queue>>) -> io::Result<()>;
 
     /// Gives the queues back. Called when the backend has left its thread. When it returns, nothing is in flight: what was popped
-    /// has been pushed, and no buffer is touched any more.
+    /// has been pushed and told, and no buffer is touched any more.
     fn stop(&mut self) -> Vec<Queue>;
 
     /// The driver has made buffers of this queue available.
@@ -37,8 +41,9 @@ pub trait Backend: Send {
 /// Data of events from here on is a backend's own; below are its queues' doorbells.
 pub const OWN_EVENTS: u32 = 0x1_0000;
 
-/// A [`Backend`] as the state machine reaches it.
-pub trait Worker: Send {
+/// A [`Backend`] as the state machine reaches it. Saved and restored is the backend; while it is started, or lost, that is an
+/// error of the host.
+pub trait Worker: Save + Send {
     /// Starts the backend and sends it to its thread.
     ///
     /// # Errors
@@ -81,6 +86,17 @@ impl Station {
             ops.add(Events::with_data(&**doorbell, u32::from(*queue), EventSet::IN))?;
         }
         self.backend.watch(ops)
+    }
+}
+
+/// The backend's state: the doorbells are of a start.
+impl Save for Station {
+    fn save(&mut self) -> saved::Result<Saved> {
+        self.backend.save()
+    }
+
+    fn restore(&mut self, saved: &Saved) -> saved::Result<()> {
+        self.backend.restore(saved)
     }
 }
 

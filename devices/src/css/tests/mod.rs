@@ -6,6 +6,7 @@ use vm_memory::{Bytes, GuestAddress};
 
 use super::testing::Pending;
 use super::*;
+use crate::nothing_to_save;
 
 mod calls;
 mod functions;
@@ -28,6 +29,8 @@ type Log = Arc<Mutex<Vec<(u8, Vec<u8>)>>>;
 /// - 0x02 reads the bytes 1, 2, 3 and so on, as many as there is room for, 0x12 just 8;
 /// - 0x07 is a control command without data.
 struct Recorder(Log);
+
+nothing_to_save!(Recorder, "recorder");
 
 impl ControlUnit for Recorder {
     fn identity(&self) -> Identity {

@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use vm_memory::{GuestAddress, GuestMemoryBackend, VolatileMemory};
 
 use crate::css::{Attention, Floating, Interruption};
+use crate::saved::state;
 use crate::virtio::Notifier;
 use crate::{GuestRam, Trigger};
 
@@ -62,6 +63,24 @@ pub struct CcwNotifier {
     floating: Arc<dyn Floating>,
     routes: Box<dyn AdapterRoutes>,
     state: RwLock<State>,
+}
+
+state! {
+    /// An [`AdapterRoute`].
+    pub struct AdapterState {
+        summary: u64,
+        queues: Vec<(u64, u8)>,
+        isc: u8,
+    }
+}
+
+state! {
+    /// Addresses of indicators. Classic ones and an adapter's exclude each other.
+    pub struct IndicatorState {
+        config: Option<u64>,
+        classic: Option<u64>,
+        adapter: Option<AdapterState>,
+    }
 }
 
 /// The indicators can't be set up like this: they are not in RAM, or there are others of another kind.
@@ -125,6 +144,42 @@ impl CcwNotifier {
             state.queues = route.map_or(Queues::Unset, |route| Queues::Adapter(route, triggers));
             Ok(())
         })
+    }
+
+    /// What the driver has set.
+    pub fn state(&self) -> IndicatorState {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let (classic, adapter) = match &state.queues {
+            Queues::Unset => (None, None),
+            Queues::Classic(address) => (Some(*address), None),
+            Queues::Adapter(route, _) => (None, Some(route)),
+        };
+        let adapter = adapter.map(|AdapterRoute { summary, queues, isc }| AdapterState {
+            summary: *summary,
+            queues: queues.clone(),
+            isc: *isc,
+        });
+        IndicatorState { config: state.config, classic, adapter }
+    }
+
+    /// Sets what a driver has set for so many queues, as if it were done by commands: a host that sets indicators by itself
+    /// hears of them.
+    pub fn restore(&self, state: IndicatorState, queues: u16) -> Result<(), Unfit> {
+        self.reset();
+        self.set_config(state.config)?;
+        if state.classic.is_some() {
+            if queues > CLASSIC_BITS {
+                return Err(Unfit);
+            }
+            self.set_classic(state.classic)?;
+        }
+        if let Some(AdapterState { summary, queues: bits, isc }) = state.adapter {
+            if bits.len() != usize::from(queues) || bits.iter().any(|(_, bit)| *bit > 7) || isc > 7 {
+                return Err(Unfit);
+            }
+            self.set_adapter(Some(AdapterRoute { summary, queues: bits, isc }))?;
+        }
+        Ok(())
     }
 
     /// Takes all indicators away.

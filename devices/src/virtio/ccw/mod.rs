@@ -16,7 +16,8 @@ use super::core::Core;
 use super::{VirtioDevice, Worker};
 use crate::GuestRam;
 use crate::css::{Attention, ControlUnit, Data, Floating, Identity, Refusal};
-use indicators::{CLASSIC_BITS, CcwNotifier, Unfit};
+use crate::saved::{self, Error, Save, Saved, state};
+use indicators::{CLASSIC_BITS, CcwNotifier, IndicatorState, Unfit};
 
 /// Commands (4.3.1.1).
 mod command {
@@ -90,7 +91,7 @@ impl VirtioCcw {
     fn set_revision(&mut self, data: &mut Data<'_>) -> Result<(), Refusal> {
         let [a, b, length @ ..]: [u8; 4] = take(data)?;
         let revision = u16::from_be_bytes([a, b]);
-        let is_known = matches!(revision, 1..=REVISION_WITH_STATUS) && length == [0, 0];
+        let is_known = is_revision(revision) && length == [0, 0];
         if self.revision.is_some() || !is_known {
             return Err(Refusal::COMMAND_REJECT);
         }
@@ -220,6 +221,10 @@ impl From<Unfit> for Refusal {
     }
 }
 
+const fn is_revision(number: u16) -> bool {
+    matches!(number, 1..=REVISION_WITH_STATUS)
+}
+
 /// The block that a command brings. A longer one is a matter of its length.
 fn take<const N: usize>(data: &mut Data<'_>) -> Result<[u8; N], Refusal> {
     let mut bytes = [0; N];
@@ -230,6 +235,32 @@ fn take<const N: usize>(data: &mut Data<'_>) -> Result<[u8; N], Refusal> {
 /// An address, of which 0 is none: by that, drivers take indicators away.
 fn present(address: u64) -> Option<u64> {
     (address != 0).then_some(address)
+}
+
+state! {
+    struct CcwState: "vio-ccw", 1 {
+        revision: Option<u16>,
+        indicators: IndicatorState,
+        core: Saved,
+    }
+}
+
+impl Save for VirtioCcw {
+    fn save(&mut self) -> saved::Result<Saved> {
+        let core = self.core.save()?;
+        Ok(Saved::of(&CcwState { revision: self.revision, indicators: self.notifier.state(), core }))
+    }
+
+    /// A host that sets indicators by itself is told of them.
+    fn restore(&mut self, saved: &Saved) -> saved::Result<()> {
+        let CcwState { revision, indicators, core } = saved.get()?;
+        saved.check(revision.is_none_or(is_revision), "a revision")?;
+        self.core.restore(&core)?;
+        let unfit = |Unfit| Error::Invalid { kind: saved.kind, what: "indicators" };
+        self.notifier.restore(indicators, self.core.queue_count()).map_err(unfit)?;
+        self.revision = revision;
+        Ok(())
+    }
 }
 
 impl ControlUnit for VirtioCcw {

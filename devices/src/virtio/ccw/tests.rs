@@ -5,10 +5,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
-use crate::Trigger;
 use crate::virtio::testing::ccw::{BLOCK, CcwDriver, Ended, GOOD, NoRoutes, REFUSED, Told};
 use crate::virtio::testing::{Driver, ram};
 use crate::virtio::{DeviceType, Notifier, Queue};
+use crate::{Trigger, nothing_to_save};
 
 /// A device with as many queues as there are sizes, and 4 bytes of configuration that can be written.
 struct Configured(Vec<u16>, [u8; 4]);
@@ -38,7 +38,11 @@ impl VirtioDevice for Configured {
     }
 }
 
+nothing_to_save!(Configured, "test");
+
 struct Nowhere;
+
+nothing_to_save!(Nowhere, "test");
 
 impl Worker for Nowhere {
     fn start(&mut self, _: u64, _: Vec<Option<Queue>>) -> io::Result<()> {

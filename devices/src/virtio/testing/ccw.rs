@@ -7,9 +7,9 @@ use vm_memory::{Bytes, GuestAddress};
 
 use super::Driver;
 use crate::css::testing::Pending;
-use crate::css::{Attention, Css};
+use crate::css::{Attention, Css, Floating, Interruption};
 use crate::virtio::{AdapterRoute, AdapterRoutes, CcwWiring, Core, VirtioCcw, VirtioDevice, Worker};
-use crate::{GuestRam, Trigger};
+use crate::{GuestRam, Save, Trigger};
 
 /// Subchannel 0.0.0007 in general register 1.
 pub const ID: u64 = 0x0001_0007;
@@ -266,5 +266,20 @@ impl Driver for CcwDriver {
 
     fn core(&mut self) -> &mut Core {
         self.unit().core()
+    }
+
+    fn saved(&mut self) -> &mut dyn Save {
+        &mut self.css
+    }
+
+    fn take_interrupts(&mut self) -> Box<dyn Any> {
+        let pending: Vec<_> = std::iter::from_fn(|| self.floating.take()).collect();
+        Box::new((pending, self.interrupted))
+    }
+
+    fn give_interrupts(&mut self, interrupts: Box<dyn Any>) {
+        let (pending, interrupted): (Vec<Interruption>, bool) = *interrupts.downcast().unwrap();
+        pending.into_iter().for_each(|interruption| self.floating.pend(interruption));
+        self.interrupted = interrupted;
     }
 }
