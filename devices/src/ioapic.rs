@@ -64,6 +64,16 @@ impl Entry {
         self.0.to_le_bytes()[0]
     }
 
+    /// What of it is mirrored; `None` if that stays as it is.
+    fn mirrored(self) -> Option<Option<MsiMessage>> {
+        match (self.has(Self::LEVEL), self.has(Self::MASKED)) {
+            (false, _) => Some(None),
+            (true, false) => Some(Some(self.message())),
+            // An interrupt that was sent before may yet have to end; and masks come and go often.
+            (true, true) => None,
+        }
+    }
+
     /// Whether guest and chip together can bring it about: no message waits to be sent, and edges have no end.
     fn can_be(self) -> bool {
         !self.has(Self::DELIVERY_STATUS) && (self.has(Self::LEVEL) || !self.has(Self::REMOTE_IRR))
@@ -138,13 +148,7 @@ impl Ioapic {
 
     /// Tells `mirror` if a pin's message is another than it was told.
     fn update_mirror(&mut self, index: usize) {
-        let entry = self.pins[index].entry;
-        let message = match (entry.has(Entry::LEVEL), entry.has(Entry::MASKED)) {
-            (false, _) => None,
-            (true, false) => Some(entry.message()),
-            // An interrupt that was sent before may yet have to end; and masks come and go often.
-            (true, true) => return,
-        };
+        let Some(message) = self.pins[index].entry.mirrored() else { return };
         if self.mirrored[index] != message {
             self.mirrored[index] = message;
             (self.mirror)(&self.mirrored);
@@ -265,8 +269,10 @@ impl Save for Ioapic {
         let is_message = |message: &(u64, u32)| (MSI_BASE..MSI_END).contains(&message.0);
         saved.check(mirrored.iter().flatten().all(is_message), "a message's address")?;
         let message = |(address, data)| MsiMessage { address, data };
-        self.mirrored = mirrored.iter().map(|mirrored| mirrored.map(message)).collect();
-        (self.select, self.id, self.pins) = (select, id, pins);
+        let mirrored: Vec<_> = mirrored.iter().map(|mirrored| mirrored.map(message)).collect();
+        let is_told = |(pin, told): (&Pin, &_)| pin.entry.mirrored().is_none_or(|message| message == *told);
+        saved.check(pins.iter().zip(&mirrored).all(is_told), "a message that is not its pin's")?;
+        (self.select, self.id, self.pins, self.mirrored) = (select, id, pins, mirrored);
         (self.mirror)(&self.mirrored);
         Ok(())
     }

@@ -31,7 +31,8 @@ fn pl011() -> Pl011 {
 const SIZES: [usize; 8] = [0, 1, 2, 3, 4, 5, 8, 16];
 
 /// Does the same to two devices that are alike: at every offset, and many times at those of `registers`, which are behind each
-/// other. What the two read is the same, whatever was in the buffer. `then` does something else after each access.
+/// other. What the two read is the same, whatever was in the buffer, and though one of them is now and then a new one that is restored
+/// from the other's state. `then` does something else after each access.
 fn hammer<D: Device>(size: u64, registers: &[u64], make: impl Fn() -> D, then: impl Fn(&mut D)) {
     let (mut one, mut other) = (make(), make());
     // xorshift64.
@@ -52,6 +53,12 @@ fn hammer<D: Device>(size: u64, registers: &[u64], make: impl Fn() -> D, then: i
             assert_eq!(one.write(offset, &value), other.write(offset, &value));
             then(&mut one);
             then(&mut other);
+            if random()[0] < 64 {
+                let saved = one.save().unwrap();
+                other = make();
+                other.restore(&saved).unwrap();
+                assert_eq!(other.save().unwrap(), saved);
+            }
         }
     }
 }

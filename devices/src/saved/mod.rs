@@ -16,7 +16,7 @@
 //! [`Saved::version`] tells which one it is. A golden file of each version is restored by tests.
 //!
 //! Saved bytes are as little to be trusted as any file. What can't be, by its form or its values, is an [`Error`]; what is accepted
-//! is nothing that a guest could not have brought about.
+//! can do no more than a guest can.
 
 mod field;
 #[cfg(test)]

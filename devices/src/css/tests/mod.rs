@@ -12,6 +12,7 @@ mod calls;
 mod functions;
 mod hostile;
 mod programs;
+mod saved;
 
 /// Subchannel 0.0.0003 in general register 1; the left half does not count.
 const ID: u64 = 0xffff_ffff_0001_0003;

@@ -1,5 +1,7 @@
 //! The bytes of fields, in literals.
 
+mod devices;
+
 use super::*;
 use crate::{Save, nothing_to_save};
 
