@@ -115,6 +115,8 @@ pub trait Driver {
     /// Enables a queue whose parts lie at these addresses.
     fn enable(&mut self, queue: u16, size: u16, parts: [u64; 3]);
     fn ring(&mut self, queue: u16);
+    /// Resets a queue, over a transport that has VIRTIO_F_RING_RESET.
+    fn reset_queue(&mut self, queue: u16);
     /// Whether a queue's use has been told since the last call, and a change of the configuration.
     fn told(&mut self) -> (bool, bool);
     fn read_config(&mut self, offset: u64, data: &mut [u8]);
@@ -200,6 +202,12 @@ impl Driver for MmioDriver {
 
     fn ring(&mut self, queue: u16) {
         self.write(0x50, queue.into());
+    }
+
+    fn reset_queue(&mut self, queue: u16) {
+        self.write(0x30, queue.into());
+        self.write(0xc0, 1);
+        assert_eq!((self.read(0xc0), self.read(0x44)), (0, 0), "it has ended, and the queue is not ready");
     }
 
     fn told(&mut self) -> (bool, bool) {

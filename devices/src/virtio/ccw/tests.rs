@@ -330,3 +330,71 @@ fn questions_and_answers_may_be_in_pieces() {
     assert_eq!((driver.read(0xc_1000), driver.read(0xc_2000)), ([1, 0xa5], [0xa5; 3]));
     assert_eq!(driver.read(0xc_3000), [0, 1, 0xa5]);
 }
+
+#[test]
+fn a_host_that_sets_indicators_is_told_of_them_again() {
+    let (before, after) = (Host::default(), Host::default());
+    let mut driver = enabled(3, Box::new(before.clone()));
+    assert_eq!(driver.send(0x83, &[0, 1, 0, 0]), GOOD);
+    assert_eq!(driver.send(0x73, &adapter(0x9000, 0x9008, 14, 2)), GOOD);
+    assert_eq!(driver.send(0x53, &0x9010u64.to_be_bytes()), GOOD);
+    let saved = driver.css.save().unwrap();
+    let mut other = enabled(3, Box::new(after.clone()));
+    other.css.restore(&saved).unwrap();
+    assert_eq!(*after.routes.lock().unwrap(), *before.routes.lock().unwrap());
+    let notifier = other.unit().notifier.clone();
+    notifier.queue(2);
+    assert_eq!(after.triggered.load(Ordering::Acquire), 0b100);
+    notifier.config();
+    assert_eq!(other.read(0x9010), [0, 0, 0, 0, 0, 0, 0, 1]);
+    assert_eq!(other.command(0x72, 0, 1), (REFUSED, 0, 1), "revision 1");
+    // Taken away again by who restores what was saved before them.
+    let empty = enabled(3, Box::new(Host::default())).css.save().unwrap();
+    other.css.restore(&empty).unwrap();
+    assert_eq!(after.routes.lock().unwrap().last(), Some(&None));
+    assert_eq!(other.send(0x31, &[1]), (REFUSED, 0, 1), "no revision");
+}
+
+#[test]
+fn indicators_and_revisions_that_can_not_be_are_refused() {
+    let saved = |queues, command: u8, block: &[u8]| {
+        let mut driver = driver(queues);
+        assert_eq!(driver.send(command, block), GOOD);
+        driver.unit().save().unwrap()
+    };
+    let restored = |saved: &Saved, queues, at: usize, value: u8| {
+        let mut bad = saved.clone();
+        assert_ne!(bad.bytes[at], value);
+        bad.bytes[at] = value;
+        enabled(queues, Box::new(NoRoutes)).unit().restore(&bad)
+    };
+    // Three bytes of the revision; the configuration's indicators, classic ones, an adapter's.
+    let classic = saved(1, 0x43, &0x9000u64.to_be_bytes());
+    assert_eq!(classic.bytes[..14], [1, 2, 0, 0, 1, 0, 0x90, 0, 0, 0, 0, 0, 0, 0]);
+    enabled(1, Box::new(NoRoutes)).unit().restore(&classic).unwrap();
+    assert!(restored(&classic, 1, 1, 3).is_err(), "revision 3");
+    assert!(restored(&classic, 1, 1, 0).is_err(), "revision 0");
+    assert!(restored(&classic, 1, 7, 0x10).is_err(), "outside of RAM");
+    let config = saved(1, 0x53, &0x9000u64.to_be_bytes());
+    assert!(restored(&config, 1, 6, 0x10).is_err(), "outside of RAM");
+    let block = saved(2, 0x73, &adapter(0x9000, 0x9008, 0, 7));
+    // Flags and addresses: 5 and 1; the summary; the number of queues, and of each a byte and its bit; the subclass.
+    assert_eq!(block.bytes[5..18], [1, 0, 0x90, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0]);
+    assert_eq!(block.bytes[18..37], [8, 0x90, 0, 0, 0, 0, 0, 0, 0, 8, 0x90, 0, 0, 0, 0, 0, 0, 1, 7]);
+    enabled(2, Box::new(NoRoutes)).unit().restore(&block).unwrap();
+    for (what, at, value) in [
+        ("the summary outside of RAM", 8, 0x10),
+        ("a byte outside of RAM", 20, 0x10),
+        ("no such bit", 26, 8),
+        ("no such subclass", 36, 8),
+    ] {
+        assert!(restored(&block, 2, at, value).is_err(), "{what}");
+    }
+    // Both kinds at once; more queues than a classic set has bits.
+    let mut both = block.clone();
+    both.bytes.splice(4..5, classic.bytes[4..13].iter().copied());
+    assert!(enabled(2, Box::new(NoRoutes)).unit().restore(&both).is_err());
+    let mut many = driver(65).unit().save().unwrap();
+    many.bytes.splice(4..5, classic.bytes[4..13].iter().copied());
+    assert!(enabled(65, Box::new(NoRoutes)).unit().restore(&many).is_err());
+}

@@ -232,6 +232,10 @@ impl Driver for CcwDriver {
         self.core().ring(queue.into());
     }
 
+    fn reset_queue(&mut self, _: u16) {
+        panic!("channel I/O resets all queues only");
+    }
+
     fn told(&mut self) -> (bool, bool) {
         self.drain();
         let used = match self.told {

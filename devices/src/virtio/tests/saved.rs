@@ -6,21 +6,28 @@ use crate::{Save, Saved};
 
 impl Fixture {
     /// Saves the device, makes another one over the same RAM, and lets that go on. The driver does not notice.
-    fn moved(mut self, make: MakeDriver) -> Self {
-        let saved = self.driver.saved().save().unwrap();
-        let reactor = Inline::new();
-        let worker = reactor.worker(RngBackend::new(Counting(0x80)));
-        let mut driver = make(Box::new(Rng), worker, self.ring.ram.clone());
-        driver.saved().restore(&saved).unwrap();
-        assert_eq!(driver.saved().save().unwrap(), saved);
-        driver.give_interrupts(self.driver.take_interrupts());
-        driver.core().start();
-        reactor.run();
-        Fixture { driver, reactor, ring: self.ring }
+    fn moved(mut self, case: Case) -> Self {
+        let saved = self.save().unwrap();
+        let mut other = Self::over(case, self.ring);
+        other.restore(&saved).unwrap();
+        assert_eq!(other.save().unwrap(), saved);
+        other.driver.give_interrupts(self.driver.take_interrupts());
+        other.driver.core().start();
+        other.settle();
+        other
+    }
+
+    /// Up to features that are agreed on.
+    fn agreed(case: Case) -> Self {
+        let mut fixture = Fixture::new(case);
+        fixture.driver.set_status(3);
+        fixture.driver.set_features(VERSION_1);
+        fixture.driver.set_status(0xb);
+        fixture
     }
 }
 
-/// A fixture's device as a thing to be restored.
+/// A fixture's device as a thing to be saved.
 impl Save for Fixture {
     fn save(&mut self) -> crate::saved::Result<Saved> {
         self.driver.saved().save()
@@ -33,139 +40,159 @@ impl Save for Fixture {
 
 #[test]
 fn a_saved_device_goes_on_in_another_instance() {
-    on_every_transport(|make| {
-        for features in [VERSION_1, VERSION_1 | EVENT_IDX | INDIRECT_DESC] {
-            let mut fixture = Fixture::running(make, features);
-            fixture.ring.describe(0, &[(0x8000, 1, WRITE, 0), (0x8001, 1, WRITE, 0), (0x8002, 1, WRITE, 0)]);
-            fixture.ring.offer(0);
-            fixture.ring();
-            assert_eq!((fixture.ring.take_used(), fixture.driver.told()), (Some((0, 1)), (true, false)));
+    on_every_transport(|case| {
+        for features in [VERSION_1, case.subject.features] {
+            let mut fixture = Fixture::running(case, features);
+            fixture.assert_works();
+            assert_eq!(fixture.driver.told(), (true, false));
             // Rung for, and not served yet.
-            fixture.ring.offer(1);
-            fixture.driver.ring(0);
+            fixture.offer(1);
+            fixture.driver.ring(case.subject.queue);
             fixture.ring.want_next();
-            let mut fixture = fixture.moved(make);
+            let mut fixture = fixture.moved(case);
             assert_eq!((fixture.driver.status(), fixture.driver.core().driver_features()), (0xf, features));
-            assert_eq!((fixture.ring.take_used(), fixture.ring.take_used()), (Some((1, 1)), None));
+            fixture.assert_served(1);
             assert_eq!(fixture.driver.told(), (true, false));
             fixture.ring.want_next();
-            fixture.ring.offer(2);
+            fixture.offer(2);
             fixture.ring();
-            assert_eq!(fixture.ring.take_used(), Some((2, 1)));
-            assert_eq!(fixture.driver.told(), (true, false));
-            assert_eq!(fixture.ring.read(0x8000), [1, 0x80, 0x81, 0]);
+            fixture.assert_served(2);
+            assert_eq!((fixture.driver.told(), fixture.ring.take_used()), ((true, false), None));
             // And it can be reset as any other.
-            fixture.driver.set_status(0);
-            fixture.ring = Ring::new(&fixture.ring.ram, 0x3000, 4);
-            fixture.negotiate(VERSION_1);
-            fixture.ring.describe(0, &[(0x8000, 1, WRITE, 0)]);
-            fixture.ring.offer(0);
-            fixture.ring();
-            assert_eq!(fixture.ring.take_used(), Some((0, 1)));
+            fixture.restart();
+            fixture.assert_works();
         }
+    });
+}
+
+#[test]
+fn what_has_not_been_told_is_told_elsewhere() {
+    on_every_transport(|case| {
+        let mut fixture = Fixture::running(case, VERSION_1);
+        fixture.assert_works();
+        let mut fixture = fixture.moved(case);
+        assert_eq!(fixture.driver.told(), (true, false));
+        assert_eq!(fixture.driver.told(), (false, false));
     });
 }
 
 #[test]
 fn a_device_is_saved_at_every_step_of_its_start() {
-    on_every_transport(|make| {
-        let mut fixture = Fixture::new(make).moved(make);
+    on_every_transport(|case| {
+        let mut fixture = Fixture::new(case).moved(case);
         fixture.driver.set_status(1);
-        let mut fixture = fixture.moved(make);
+        let mut fixture = fixture.moved(case);
         assert_eq!(fixture.driver.status(), 1);
         fixture.driver.set_status(3);
         fixture.driver.set_features(VERSION_1);
-        let mut fixture = fixture.moved(make);
+        let mut fixture = fixture.moved(case);
         fixture.driver.set_status(0xb);
         assert_eq!(fixture.driver.status(), 0xb);
-        let mut fixture = fixture.moved(make);
-        fixture.driver.enable(0, fixture.ring.size, fixture.ring.parts);
-        let mut fixture = fixture.moved(make);
+        let mut fixture = fixture.moved(case);
+        fixture.driver.enable(case.subject.queue, fixture.ring.size, fixture.ring.parts);
+        let mut fixture = fixture.moved(case);
         fixture.driver.set_status(0xf);
-        fixture.ring.describe(0, &[(0x8000, 2, WRITE, 0)]);
-        fixture.ring.offer(0);
-        fixture.ring();
-        assert_eq!(fixture.ring.take_used(), Some((0, 2)));
-        let mut fixture = fixture.moved(make);
+        fixture.assert_works();
+        let mut fixture = fixture.moved(case);
         assert_eq!(fixture.driver.status(), 0xf);
         fixture.driver.set_status(0x8f);
-        let mut fixture = fixture.moved(make);
+        let mut fixture = fixture.moved(case);
         assert_eq!(fixture.driver.status(), 0x8f);
+        fixture.restart();
+        fixture.assert_works();
     });
 }
 
 #[test]
 fn a_device_that_needs_a_reset_still_does_elsewhere() {
-    on_every_transport(|make| {
-        let mut fixture = Fixture::running(make, VERSION_1);
-        fixture.ring.offer(8);
+    on_every_transport(|case| {
+        let mut fixture = Fixture::running(case, VERSION_1);
+        fixture.ring.offer(16);
         fixture.ring();
         assert_eq!(fixture.driver.status(), 0x4f);
-        fixture.moved(make).assert_broken_until_reset_untold();
+        fixture.moved(case).assert_broken_until_reset();
     });
 }
 
 #[test]
-fn rings_that_broke_before_the_driver_was_ready_can_be_saved() {
-    on_every_transport(|make| {
-        let mut fixture = Fixture::new(make);
-        fixture.driver.set_status(3);
-        fixture.driver.set_features(VERSION_1);
-        fixture.driver.set_status(0xb);
-        fixture.driver.enable(0, 3, [0x1001, u64::MAX, 0]);
-        let mut fixture = fixture.moved(make);
+fn rings_that_can_not_be_can_be_saved_until_the_driver_is_ready() {
+    on_every_transport(|case| {
+        let mut fixture = Fixture::agreed(case);
+        fixture.driver.enable(case.subject.queue, 3, [0x1001, u64::MAX, 0]);
+        let mut fixture = fixture.moved(case);
         fixture.driver.set_status(0xf);
-        assert_eq!(fixture.driver.status(), 0x4f);
+        fixture.moved(case).assert_broken_until_reset();
     });
+}
+
+#[test]
+fn a_device_that_is_saved_while_it_runs_stops() {
+    on_every_transport(|case| {
+        let mut fixture = Fixture::running(case, VERSION_1);
+        let saved = fixture.save().unwrap();
+        fixture.offer(0);
+        fixture.ring();
+        assert_eq!(fixture.ring.take_used(), None);
+        assert_eq!(fixture.save().unwrap(), saved);
+        fixture.driver.core().start();
+        fixture.settle();
+        fixture.assert_served(0);
+        // A state that is taken on takes the place of all that was.
+        fixture.restore(&saved).unwrap();
+        assert_eq!(fixture.save().unwrap(), saved);
+    });
+}
+
+/// A state with a change in that of its core, from the core's first byte on.
+fn with_core(saved: &Saved, change: impl FnOnce(&mut [u8])) -> Saved {
+    let mut saved = saved.clone();
+    let core = saved.bytes.windows(8).position(|kind| kind == b"virtio\0\0").unwrap() + 16;
+    change(&mut saved.bytes[core..]);
+    saved
 }
 
 #[test]
 fn what_a_device_can_not_be_is_refused() {
-    on_every_transport(|make| {
-        let mut fixture = Fixture::running(make, VERSION_1);
-        let saved = fixture.save().unwrap();
-        refuses_what_is_cut_off(&saved, || Fixture::new(make));
-        // The core is last. From its end: two sections of nothing, and before them the queue.
-        let core = |change: fn(&mut [u8])| {
-            let mut saved = saved.clone();
-            let at = saved.bytes.windows(8).position(|kind| kind == b"virtio\0\0").unwrap() + 16;
-            change(&mut saved.bytes[at..]);
-            Fixture::new(make).restore(&saved)
+    on_every_transport(|case| {
+        let saved = Fixture::running(case, VERSION_1).save().unwrap();
+        let restore = |change: fn(&mut [u8], u16)| {
+            let saved = with_core(&saved, |bytes| change(bytes, case.subject.queue));
+            Fixture::new(case).restore(&saved)
         };
-        core(|_| ()).unwrap();
-        core(|bytes| bytes[2] = 0xff).unwrap();
-        let invalid: [(&str, fn(&mut [u8])); 8] = [
-            ("DEVICE_NEEDS_RESET is no bit of the driver's", |bytes| bytes[0] |= 0x40),
-            ("no features", |bytes| bytes[0] = 7),
-            ("a flag", |bytes| bytes[1] = 2),
-            ("a feature that there is not", |bytes| bytes[3] = 1),
-            ("features without VERSION_1", |bytes| bytes[7] = 0),
-            ("queues", |bytes| bytes[11] = 0),
-            ("a size", |bytes| bytes[15] = 7),
-            ("an address", |bytes| bytes[25] = 1),
+        restore(|_, _| ()).unwrap();
+        restore(|bytes, _| bytes[2] = 0xff).unwrap();
+        // Status, flag, generation, features, number of queues; then 31 bytes of each.
+        let invalid: [(&str, fn(&mut [u8], u16)); 8] = [
+            ("DEVICE_NEEDS_RESET is no bit of the driver's", |bytes, _| bytes[0] |= 0x40),
+            ("a driver without features", |bytes, _| bytes[0] = 7),
+            ("a flag", |bytes, _| bytes[1] = 2),
+            ("a feature that there is not", |bytes, _| bytes[10] = 0x80),
+            ("features without VERSION_1", |bytes, _| bytes[7] = 0),
+            ("a number of queues", |bytes, _| bytes[11] += 1),
+            ("a queue's size", |bytes, queue| bytes[15 + 31 * usize::from(queue)] = 7),
+            ("a queue's address", |bytes, queue| bytes[15 + 31 * usize::from(queue) + 3] = 1),
         ];
         for (what, change) in invalid {
-            assert!(core(change).is_err(), "{what}");
+            assert!(restore(change).is_err(), "{what}");
         }
     });
 }
 
 #[test]
-fn mutated_state_does_no_harm() {
-    on_every_transport(|make| {
-        let mut fixture = Fixture::running(make, VERSION_1 | EVENT_IDX);
-        fixture.ring.describe(0, &[(0x8000, 1, WRITE, 0)]);
-        fixture.ring.offer(0);
-        fixture.ring();
+fn state_that_is_cut_off_or_mutated_does_no_harm() {
+    on_every_transport(|case| {
+        let mut fixture = Fixture::running(case, VERSION_1 | EVENT_IDX);
+        fixture.assert_works();
         let saved = fixture.save().unwrap();
+        refuses_what_is_cut_off(&saved, || Fixture::new(case));
         mutations(
             &saved,
-            3000,
-            || Fixture::new(make),
+            2000,
+            || Fixture::new(case),
             |fixture| {
                 fixture.driver.core().start();
                 fixture.settle();
-                fixture.driver.core().ring(0);
+                (0..3).for_each(|queue| fixture.driver.core().ring(queue));
                 fixture.settle();
                 fixture.save().unwrap();
             },
@@ -175,15 +202,35 @@ fn mutated_state_does_no_harm() {
 
 #[test]
 fn golden_states() {
-    let names = ["virtio-mmio-1", "virtio-ccw-classic-1", "virtio-ccw-adapter-1"];
-    for ((_, make), name) in TRANSPORTS.into_iter().zip(names) {
-        let mut fixture = Fixture::running(make, VERSION_1 | EVENT_IDX);
-        fixture.ring.describe(0, &[(0x8000, 1, WRITE, 0)]);
-        for _ in 0..3 {
-            fixture.ring.offer(0);
+    let names = ["virtio-mmio", "virtio-ccw-classic", "virtio-ccw-adapter"];
+    for ((_, transport), name) in TRANSPORTS.into_iter().zip(names) {
+        for subject in &DEVICES {
+            let case = Case { subject, transport };
+            let mut fixture = Fixture::running(case, VERSION_1 | EVENT_IDX);
+            (0..3).for_each(|request| fixture.offer(request));
+            fixture.ring();
+            fixture.driver.core().config_changed();
+            let name = format!("{name}-{}-1", subject.name);
+            golden(&name, &fixture.save().unwrap(), &mut Fixture::new(case));
         }
-        fixture.ring();
-        fixture.driver.core().config_changed();
-        golden(name, &fixture.save().unwrap(), &mut Fixture::new(make));
     }
+}
+
+#[test]
+fn selectors_and_causes_of_interrupts_stay() {
+    let (_, transport) = TRANSPORTS[0];
+    let case = Case { subject: &DEVICES[0], transport };
+    let mut driver =
+        MmioDriver::new(Box::new(Rng), Inline::new().worker(RngBackend::new(Counting(1))), ram());
+    for (register, value) in [(0x14, 1), (0x24, 2), (0x30, 3)] {
+        driver.write(register, value);
+    }
+    let saved = driver.device.save().unwrap();
+    assert_eq!(saved.bytes[..16], [1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0]);
+    let mut other = MmioDriver::new(Box::new(Rng), Inline::new().worker(RngBackend::new(Counting(1))), ram());
+    other.device.restore(&saved).unwrap();
+    assert_eq!([0x10, 0x34].map(|register| other.read(register)), [1 | 1 << 8, 0], "of what is selected");
+    let mut bad = saved.clone();
+    bad.bytes[12] = 4;
+    assert!(Fixture::new(case).restore(&bad).is_err(), "a cause that there is not");
 }
