@@ -39,13 +39,16 @@ const TRANSPORTS: [(&str, MakeDriver); 3] = [
     }),
 ];
 
+/// Makes both parts of a device.
+type MakeDevice = fn(&Inline) -> (Box<dyn VirtioDevice>, Box<dyn Worker>);
+
 /// A device as its driver knows it.
 struct Subject {
     name: &'static str,
     /// Its type.
     id: u32,
     /// Makes one whose backend runs on this reactor.
-    make: fn(&Inline) -> (Box<dyn VirtioDevice>, Box<dyn Worker>),
+    make: MakeDevice,
     /// Features that it offers on any transport.
     features: u64,
     /// The queue that requests go to. The other ones are not enabled.

@@ -155,14 +155,15 @@ fn with_core(saved: &Saved, change: impl FnOnce(&mut [u8])) -> Saved {
 fn what_a_device_can_not_be_is_refused() {
     on_every_transport(|case| {
         let saved = Fixture::running(case, VERSION_1).save().unwrap();
-        let restore = |change: fn(&mut [u8], u16)| {
+        type Change = fn(&mut [u8], u16);
+        let restore = |change: Change| {
             let saved = with_core(&saved, |bytes| change(bytes, case.subject.queue));
             Fixture::new(case).restore(&saved)
         };
         restore(|_, _| ()).unwrap();
         restore(|bytes, _| bytes[2] = 0xff).unwrap();
         // Status, flag, generation, features, number of queues; then 31 bytes of each.
-        let invalid: [(&str, fn(&mut [u8], u16)); 8] = [
+        let invalid: [(&str, Change); 8] = [
             ("DEVICE_NEEDS_RESET is no bit of the driver's", |bytes, _| bytes[0] |= 0x40),
             ("a driver without features", |bytes, _| bytes[0] = 7),
             ("a flag", |bytes, _| bytes[1] = 2),
