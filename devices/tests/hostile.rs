@@ -53,7 +53,7 @@ fn hammer<D: Device>(size: u64, registers: &[u64], make: impl Fn() -> D, then: i
             assert_eq!(one.write(offset, &value), other.write(offset, &value));
             then(&mut one);
             then(&mut other);
-            if random()[0] < 64 {
+            if random()[0] < 16 {
                 let saved = one.save().unwrap();
                 other = make();
                 other.restore(&saved).unwrap();

@@ -22,7 +22,7 @@ pub trait Backend: Save + Send {
     fn start(&mut self, features: u64, queues: Vec<Option<Queue>>) -> io::Result<()>;
 
     /// Gives the queues back. Called when the backend has left its thread. When it returns, nothing is in flight: what was popped
-    /// has been pushed and told, and no buffer is touched any more.
+    /// has been pushed, and no buffer is touched any more. The driver is told of what it was not told yet.
     fn stop(&mut self) -> Vec<Queue>;
 
     /// The driver has made buffers of this queue available.

@@ -174,7 +174,7 @@ fn states_are_golden_and_mutations_do_no_harm() {
     let saved = fixture.save().unwrap();
     golden("css-suspended-1", &saved, &mut Fixture::disabled());
     refuses_what_is_cut_off(&saved, Fixture::disabled);
-    mutations(&saved, 5000, Fixture::disabled, |fixture| {
+    mutations(&saved, 2000, Fixture::disabled, |fixture| {
         let css = &mut fixture.css;
         let orb = [0, 0, 0, 0, 0x08, 0x80, 0xff, 0, 0, 0, 0x10, 0];
         for _ in 0..2 {

@@ -70,7 +70,7 @@ fn read<const N: usize>(device: &mut dyn Device, offset: u64) -> [u8; N] {
 fn withstands<D: Device>(name: &str, saved: &Saved, make: impl Fn() -> D, offsets: &[u64]) {
     golden(name, saved, &mut make());
     refuses_what_is_cut_off(saved, &make);
-    mutations(saved, 5000, &make, |device| {
+    mutations(saved, 2000, &make, |device| {
         for &offset in offsets {
             for value in [0, u32::MAX] {
                 let _ = device.read(offset, &mut [0; 4]);
@@ -295,7 +295,7 @@ fn an_sclp() {
     let make = || sclp(&Host::default());
     golden("sclp-1", &saved, &mut make());
     refuses_what_is_cut_off(&saved, make);
-    mutations(&saved, 5000, make, |sclp| {
+    mutations(&saved, 2000, make, |sclp| {
         sclp.take(&[b'x'; 5000]);
         events(sclp);
         receive(sclp, u32::MAX);

@@ -135,5 +135,5 @@ fn mutations_are_survived() {
             Ok(())
         }
     }
-    testing::mutations(&Saved::of(&whole()), 20_000, || Any(None), |_| ());
+    testing::mutations(&Saved::of(&whole()), 5000, || Any(None), |_| ());
 }

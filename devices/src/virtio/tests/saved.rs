@@ -1,8 +1,13 @@
 //! Saving in the middle, and going on in another instance.
 
+use std::io;
+
+use event_manager::{EventOps, Events};
+
 use super::*;
 use crate::saved::testing::{golden, mutations, refuses_what_is_cut_off};
-use crate::{Save, Saved};
+use crate::virtio::{Backend, Queue};
+use crate::{Save, Saved, nothing_to_save};
 
 impl Fixture {
     /// Saves the device, makes another one over the same RAM, and lets that go on. The driver does not notice.
@@ -143,6 +148,69 @@ fn a_device_that_is_saved_while_it_runs_stops() {
     });
 }
 
+/// A backend that carries out requests when it is stopped, and not before, as if its host were slow.
+#[derive(Default)]
+struct Slow {
+    queues: Vec<Queue>,
+    taken: Vec<u16>,
+}
+
+nothing_to_save!(Slow, "slow");
+
+impl Backend for Slow {
+    fn start(&mut self, _: u64, queues: Vec<Option<Queue>>) -> io::Result<()> {
+        self.queues = queues.into_iter().flatten().collect();
+        Ok(())
+    }
+
+    fn stop(&mut self) -> Vec<Queue> {
+        for head in self.taken.drain(..) {
+            self.queues[0].push(head, 0);
+        }
+        std::mem::take(&mut self.queues)
+    }
+
+    fn doorbell(&mut self, _: u16) {
+        while let Some(chain) = self.queues[0].pop() {
+            self.taken.push(chain.head());
+        }
+    }
+
+    fn watch(&mut self, _: &mut EventOps<'_>) -> event_manager::Result<()> {
+        Ok(())
+    }
+
+    fn event(&mut self, _: Events, _: &mut EventOps<'_>) {}
+}
+
+#[test]
+fn what_is_in_flight_when_a_device_is_saved_comes_back_and_is_told() {
+    rng_on_every_transport(|case| {
+        let slow = |ring: Ring| {
+            let reactor = Inline::new();
+            let worker = reactor.worker(Slow::default());
+            let driver = (case.transport)(Box::new(Rng), worker, ring.ram.clone());
+            Fixture { subject: case.subject, driver, reactor, ring }
+        };
+        let mut fixture = slow(Ring::new(&ram(), 0x1000, 16));
+        fixture.negotiate(VERSION_1);
+        (0..3).for_each(|request| fixture.offer(request));
+        fixture.ring();
+        assert_eq!((fixture.ring.take_used(), fixture.driver.told()), (None, (false, false)));
+        let saved = fixture.save().unwrap();
+        assert_eq!(fixture.driver.core().queue(0).progress, (3, 3));
+        let interrupts = fixture.driver.take_interrupts();
+        let mut other = slow(fixture.ring);
+        other.restore(&saved).unwrap();
+        other.driver.give_interrupts(interrupts);
+        assert_eq!(other.driver.told(), (true, false));
+        assert_eq!(
+            [(); 4].map(|()| other.ring.take_used()),
+            [Some((0, 0)), Some((4, 0)), Some((8, 0)), None]
+        );
+    });
+}
+
 /// A state with a change in that of its core, from the core's first byte on.
 fn with_core(saved: &Saved, change: impl FnOnce(&mut [u8])) -> Saved {
     let mut saved = saved.clone();
@@ -188,7 +256,7 @@ fn state_that_is_cut_off_or_mutated_does_no_harm() {
         refuses_what_is_cut_off(&saved, || Fixture::new(case));
         mutations(
             &saved,
-            2000,
+            1000,
             || Fixture::new(case),
             |fixture| {
                 fixture.driver.core().start();
