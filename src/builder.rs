@@ -9,20 +9,23 @@ use triarch_arch::hv::{Doorbell, Interrupt, IrqRoute, Irqchip};
 use triarch_arch::kvm::{self, Host, Interrupts, Vm, VmConfig};
 use triarch_boards::{Attachment, DeviceKind, DeviceSlot, MachinePlan};
 use triarch_devices::css::{Attention, Css};
-use triarch_devices::virtio::{CcwWiring, VirtioCcw, VirtioDevice, VirtioMmio, Worker};
+use triarch_devices::pci::{Ecam, Memory, PciHost, SharedLine};
+use triarch_devices::virtio::{CcwWiring, PciWiring, VirtioCcw, VirtioDevice, VirtioMmio, VirtioPci, Worker};
 use triarch_devices::{
     AcpiPower, Bus, BusError, Device, Hook, I8042, Input, Ioapic, Line, MsiMessage, Pl011, Pl031, Reset,
     Sclp, SclpConfig, Shutdown, Trigger, Uart16550, Window,
 };
 
-use crate::ccw::{KernelFloating, Routes};
+use crate::ccw::{DeviceRoutes, KernelFloating};
 use crate::channel::Channel;
 use crate::console::Console;
 use crate::devices::HostDevice;
 use crate::loader::{self, BootFiles};
 use crate::machine::Machine;
 use crate::memory::{self, Pages};
+use crate::pci::{KernelDoorbells, MessageRoutes, PciBus};
 use crate::platform::Platform;
+use crate::routes::Routes;
 use crate::s390x::Calls;
 use crate::stats::Stats;
 use crate::vcpu::{Gone, Reporter, VcpuThread};
@@ -107,6 +110,7 @@ pub fn build(host: &Host, plan: &MachinePlan, parts: &Parts<'_>) -> Result<Machi
     }
 
     let wake = Arc::new(Wake::new().map_err(Error::Threads)?);
+    let routes = Arc::new(Routes::new(vm.interrupts(), plan.irqchip));
     let channel = ChannelHost::of(plan, &ram, &vm);
     let mut devices = DeviceBuilder {
         plan,
@@ -122,9 +126,11 @@ pub fn build(host: &Host, plan: &MachinePlan, parts: &Parts<'_>) -> Result<Machi
         virtio: Virtio::default(),
         devices: parts.devices.iter(),
         channel,
+        pci: None,
+        routes: routes.clone(),
     };
     if let Irqchip::X86Split { pins } = plan.irqchip {
-        devices.platform.ioapic = Some(Arc::new(Mutex::new(ioapic(pins, vm.interrupts()))));
+        devices.platform.ioapic = Some(Arc::new(Mutex::new(ioapic(pins, routes))));
     }
     plan.slots.iter().try_for_each(|slot| devices.add(slot))?;
     let DeviceBuilder { platform, input, resettable, shutdown, virtio, .. } = devices;
@@ -142,22 +148,25 @@ fn address_limit(plan: &MachinePlan) -> u64 {
     let ram = plan.ram.iter().map(|range| range.base.saturating_add(range.size));
     let slots = plan.slots.iter().filter_map(|slot| match slot.at {
         Attachment::Mmio { base, size } => Some(base.saturating_add(size)),
-        Attachment::Pio { .. } | Attachment::ServiceCall | Attachment::Subchannel { .. } => None,
+        Attachment::HostBridge { memory, size, .. } => Some(memory.saturating_add(size)),
+        Attachment::Pio { .. }
+        | Attachment::Pci { .. }
+        | Attachment::ServiceCall
+        | Attachment::Subchannel { .. } => None,
     });
     ram.chain(slots).max().unwrap_or(0)
 }
 
-/// The IOAPIC of a split irqchip.
-pub fn ioapic(pins: u32, interrupts: Interrupts) -> Ioapic {
-    let routes = interrupts.clone();
+/// The IOAPIC of a split irqchip, whose pins have the first of the machine's routes.
+pub fn ioapic(pins: u32, routes: Arc<Routes>) -> Ioapic {
+    let interrupts = routes.interrupts().clone();
     let deliver = move |MsiMessage { address, data }| {
         send(&interrupts, Interrupt::Msi { address, data, requester: 0 });
     };
     // The kernel's LAPICs tell only the ends of messages that are among the routes of the IOAPIC's pins.
     let mirror = move |messages: &[Option<MsiMessage>]| {
         let route = |MsiMessage { address, data }| IrqRoute::Msi { address, data, requester: 0 };
-        let all: Vec<_> = messages.iter().map(|message| message.map(route)).collect();
-        if let Err(error) = routes.set_routes(&all) {
+        if let Err(error) = routes.replace(0, messages.iter().map(|message| message.map(route))) {
             tracing::error!("level-triggered interrupts will not end: {error}");
         }
     };
@@ -176,7 +185,6 @@ pub(crate) fn send(interrupts: &Interrupts, interrupt: Interrupt) {
 struct ChannelHost {
     css: Arc<Mutex<Css>>,
     floating: Arc<KernelFloating>,
-    routes: Arc<Routes>,
 }
 
 impl ChannelHost {
@@ -186,7 +194,7 @@ impl ChannelHost {
         plan.slots.iter().any(is_subchannel).then(|| {
             let floating = Arc::new(KernelFloating(vm.interrupts()));
             let css = Arc::new(Mutex::new(Css::new(ram.clone(), floating.clone())));
-            ChannelHost { css, floating, routes: Arc::new(Routes::new(vm.interrupts())) }
+            ChannelHost { css, floating }
         })
     }
 }
@@ -210,6 +218,8 @@ struct DeviceBuilder<'a> {
     /// Those of slots that are still to come.
     devices: std::slice::Iter<'a, Box<dyn HostDevice>>,
     channel: Option<ChannelHost>,
+    pci: Option<PciBus>,
+    routes: Arc<Routes>,
 }
 
 impl DeviceBuilder<'_> {
@@ -231,7 +241,9 @@ impl DeviceBuilder<'_> {
                 }
             },
             DeviceKind::Sclp => return self.sclp(slot),
+            DeviceKind::PciHost => return self.pci_host(slot),
             DeviceKind::Virtio(_) => match slot.at {
+                Attachment::Pci { device, bar } => return self.virtio_pci(slot, device, bar),
                 Attachment::Subchannel { number, device } => {
                     return self.virtio_ccw(slot, (number, device));
                 }
@@ -243,7 +255,10 @@ impl DeviceBuilder<'_> {
             Attachment::Pio { base, size } => {
                 (&mut self.platform.pio, Window { base: base.into(), size: size.into() })
             }
-            Attachment::ServiceCall | Attachment::Subchannel { .. } => {
+            Attachment::HostBridge { .. }
+            | Attachment::Pci { .. }
+            | Attachment::ServiceCall
+            | Attachment::Subchannel { .. } => {
                 return Err(Error::Slot { name: slot.name.clone(), what: "it needs a window on a bus" });
             }
         };
@@ -289,6 +304,52 @@ impl DeviceBuilder<'_> {
         Ok(transport)
     }
 
+    fn pci_host(&mut self, slot: &DeviceSlot) -> Result<(), Error> {
+        let (Attachment::HostBridge { ecam, memory, size }, Some(IrqRoute::Pin { pin })) =
+            (slot.at, slot.irq)
+        else {
+            return Err(Error::Slot { name: slot.name.clone(), what: "it needs windows and pins" });
+        };
+        let memory = Window { base: memory, size };
+        let host = Arc::new(Mutex::new(PciHost::new(memory)));
+        let mut insert = |window, device| {
+            let taken = |source| Error::Bus { name: slot.name.clone(), source };
+            self.platform.mmio.insert(window, device).map_err(taken)
+        };
+        insert(Window { base: ecam, size: PciHost::ECAM_SIZE }, Arc::new(Mutex::new(Ecam(host.clone()))))?;
+        insert(memory, Arc::new(Mutex::new(Memory(host.clone()))))?;
+        let lines = std::array::from_fn(|line| {
+            // There are four.
+            SharedLine::new(self.line_to(pin + u32::try_from(line).unwrap_or(0)))
+        });
+        self.pci = Some(PciBus { host, lines });
+        Ok(())
+    }
+
+    fn virtio_pci(&mut self, slot: &DeviceSlot, number: u8, bar: u64) -> Result<(), Error> {
+        let failed = |source| Error::Device { name: slot.name.clone(), source };
+        let Some(bus) = self.pci.clone() else {
+            return Err(Error::Slot { name: slot.name.clone(), what: "there is no PCI bus before it" });
+        };
+        let (device, worker) = self.virtio_device(slot)?;
+        let vectors = VirtioPci::vectors(device.queue_sizes().len());
+        let lines = self.routes.lines(vectors).map_err(failed)?;
+        let doorbells = self.vm.doorbells();
+        let mut host = bus.host.lock().unwrap_or_else(PoisonError::into_inner);
+        let wiring = PciWiring {
+            bar,
+            memory: host.memory(),
+            line: bus.pin(number),
+            messages: Box::new(MessageRoutes::new(self.routes.clone(), lines, number)),
+            doorbells: Box::new(|events| Box::new(KernelDoorbells::new(doorbells, events))),
+        };
+        let function = VirtioPci::new(device, worker, self.ram.clone(), wiring).map_err(failed)?;
+        let taken = |_| Error::Slot { name: slot.name.clone(), what: "its place on the bus is taken" };
+        host.add(number, Box::new(function)).map_err(taken)?;
+        self.virtio.transports.push(Transport::Pci(bus.host.clone(), number));
+        Ok(())
+    }
+
     fn virtio_ccw(&mut self, slot: &DeviceSlot, (number, device_number): (u16, u16)) -> Result<(), Error> {
         let failed = |source| Error::Device { name: slot.name.clone(), source };
         let Some(channel) = self.channel.clone() else {
@@ -300,7 +361,10 @@ impl DeviceBuilder<'_> {
         let wiring = CcwWiring {
             attention: attention.clone(),
             floating: channel.floating.clone(),
-            routes: Box::new(channel.routes.device(queues).map_err(failed)?),
+            routes: Box::new(DeviceRoutes::new(
+                self.routes.clone(),
+                self.routes.lines(queues).map_err(failed)?,
+            )),
         };
         let mut unit = VirtioCcw::new(device, worker, self.ram.clone(), wiring).map_err(failed)?;
         for (queue, event) in (0..).zip(unit.core().doorbells()) {
@@ -340,14 +404,18 @@ impl DeviceBuilder<'_> {
         let Some(IrqRoute::Pin { pin }) = slot.irq else {
             return Err(Error::Slot { name: slot.name.clone(), what: "it needs a pin" });
         };
-        Ok(match &self.platform.ioapic {
+        Ok(self.line_to(pin))
+    }
+
+    fn line_to(&self, pin: u32) -> Arc<dyn Line> {
+        match &self.platform.ioapic {
             Some(ioapic) => Arc::new(IoapicLine { ioapic: ioapic.clone(), pin }),
             None => Arc::new(KernelLine {
                 interrupts: self.interrupts.clone(),
                 pin,
                 level: AtomicBool::new(false),
             }),
-        })
+        }
     }
 }
 

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use triarch_arch::kvm::DoorbellWatch;
 use triarch_devices::css::Css;
-use triarch_devices::virtio::{Core, VirtioCcw, VirtioMmio};
+use triarch_devices::pci::PciHost;
+use triarch_devices::virtio::{Core, VirtioCcw, VirtioMmio, VirtioPci};
 
 use crate::reactor::Reactor;
 
@@ -14,6 +15,8 @@ use crate::reactor::Reactor;
 pub(crate) enum Transport {
     /// By memory-mapped registers.
     Mmio(Arc<Mutex<VirtioMmio>>),
+    /// As the device of this number on the PCI bus.
+    Pci(Arc<Mutex<PciHost>>, u8),
     /// By the subchannel of this number.
     Ccw(Arc<Mutex<Css>>, u16),
 }
@@ -22,6 +25,13 @@ impl Transport {
     fn with_core(&self, act: fn(&mut Core)) {
         match self {
             Transport::Mmio(transport) => act(lock(transport).core()),
+            Transport::Pci(host, device) => {
+                let mut host = lock(host);
+                let function: Option<&mut dyn Any> = host.function(*device).map(|function| function as _);
+                if let Some(function) = function.and_then(|function| function.downcast_mut::<VirtioPci>()) {
+                    act(function.core());
+                }
+            }
             Transport::Ccw(css, number) => {
                 let mut css = lock(css);
                 let unit: Option<&mut dyn Any> = css.unit(*number).map(|unit| unit as _);

@@ -192,6 +192,27 @@ fn a_machine_file_says_what_options_say() {
 }
 
 #[test]
+fn a_plan_shows_where_virtio_devices_sit() {
+    let plan = |board: &str, more: &[&str]| {
+        let args = [&["plan", "--board", board, "--rng"], more].concat();
+        triarch(&args).map(|(_, text)| text)
+    };
+    let bridge =
+        "device    pci0       pci-host     mmio 0x00e0000000..0x00e0100000 and 0x0100000000..0x0140000000";
+    let device = "device    virtio0    virtio-rng   pci 00:01.0, mmio 0x0100000000..0x0100008000\n";
+    let text = plan("microvm", &[]).unwrap();
+    assert!(text.contains(bridge) && text.contains(device), "{text}");
+    assert_eq!(plan("microvm", &["--transport", "pci"]), Ok(text));
+    for (board, base) in [("microvm", "0x00d0000000"), ("virt", "0x000a000000")] {
+        let text = plan(board, &["--transport", "mmio"]).unwrap();
+        assert!(text.contains(&format!("virtio-rng   mmio {base}")) && !text.contains("pci"), "{text}");
+    }
+    let refused = plan("ccw", &["--transport", "pci"]).unwrap_err();
+    assert!(refused.contains("--transport is for x86_64 and aarch64"), "{refused}");
+    assert_eq!(triarch(&["plan", "--transport", "ccw"]).map(|(status, _)| status), Ok(2));
+}
+
+#[test]
 fn a_bad_machine_file_is_refused_by_name() {
     let files = Kernels::new();
     for (text, why) in [

@@ -22,6 +22,7 @@ use triarch::loader::BootFiles;
 use triarch::machine::{Machine, Outcome, Signals};
 use triarch::memory::Pages;
 use triarch::platform::Platform;
+use triarch::routes::Routes;
 use triarch::stats::Stats;
 use triarch::vcpu::{Report, Reporter, VcpuThread};
 use triarch::wake::Wake;
@@ -502,7 +503,8 @@ fn a_level_triggered_line_interrupts_until_it_is_let_go() {
         let mut platform = Platform { mmio: Bus::default(), pio: Bus::default(), ioapic: None, s390x: None };
         let interrupts = vm.interrupts();
         let set_line: Box<dyn Fn(bool) + Send> = if let Irqchip::X86Split { pins } = irqchip {
-            let ioapic = Arc::new(Mutex::new(builder::ioapic(pins, interrupts)));
+            let ioapic =
+                Arc::new(Mutex::new(builder::ioapic(pins, Arc::new(Routes::new(interrupts, irqchip)))));
             platform.mmio.insert(Window { base: 0xfec0_0000, size: Ioapic::SIZE }, ioapic.clone()).unwrap();
             platform.ioapic = Some(ioapic.clone());
             Box::new(move |asserted| ioapic.lock().unwrap().set_line(5, asserted))

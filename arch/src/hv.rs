@@ -118,6 +118,11 @@ pub enum Doorbell {
         /// The value; other values leave the guest.
         value: u32,
     },
+    /// A write of any size and value to an address without memory.
+    Address {
+        /// Guest-physical address.
+        address: u64,
+    },
     /// A notification of a virtio device by DIAGNOSE 500 (s390x).
     Ccw {
         /// The device's subsystem-identification word.

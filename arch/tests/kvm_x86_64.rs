@@ -8,18 +8,19 @@
 mod common;
 
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{run, run_until_kicked};
 use triarch_arch::GuestRam;
 use triarch_arch::hv::{
-    CpuModel, Exit, HostCaps, Interrupt, IrqRoute, Irqchip, IsaCaps, SystemEvent, VcpuState,
+    CpuModel, Doorbell, Exit, HostCaps, Interrupt, IrqRoute, Irqchip, IsaCaps, SystemEvent, VcpuState,
 };
 use triarch_arch::kvm::{Error, Host, Interrupts, Vcpu, Vm, VmConfig};
 use triarch_arch::x86_64::{self, MpState, Msr, XSTATE_BV, cpuid};
 use vm_memory::{Bytes, GuestAddress};
+use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 const RAM: usize = 0x8000;
 const CODE: u64 = 0x1000;
@@ -447,5 +448,52 @@ fn a_message_that_no_lapic_takes_is_the_guests_affair() {
             let sent = guest.vm.interrupts().send(message);
             assert!(sent.is_ok(), "{irqchip:?}, {message:x?}: {sent:?}");
         }
+    }
+}
+
+#[test]
+fn a_doorbell_of_any_size_stays_in_the_kernel_while_it_is_watched() {
+    let Some(host) = host() else { return };
+    let code = [
+        0xa2, 0x00, 0x90, // mov [0x9000],al
+        0xa3, 0x00, 0x90, // mov [0x9000],ax
+        0x66, 0xa3, 0x00, 0x90, // mov [0x9000],eax
+        0xe6, 0x80, // out 0x80,al
+        0xeb, 0xf2, // jmp back
+    ];
+    let mut guest = Guest::new(&host, SPLIT, 1, &code).boot(2);
+    let event = Arc::new(EventFd::new(EFD_NONBLOCK).unwrap());
+    let watch = guest.vm.doorbells().watch(Doorbell::Address { address: MMIO }, event.clone()).unwrap();
+    let again = guest.vm.watch(Doorbell::Address { address: MMIO }, event.clone());
+    assert!(matches!(again, Err(Error::Ioctl { .. })), "{again:?}");
+    let exit = run!(guest.vcpus[0]);
+    assert!(matches!(exit, Exit::PioWrite { port: 0x80, .. }), "{exit:?}");
+    assert_eq!(event.read().unwrap(), 3);
+    drop(watch);
+    let exit = run!(guest.vcpus[0]);
+    assert!(matches!(exit, Exit::MmioWrite { address: MMIO, data: [_] }), "{exit:?}");
+    assert!(event.read().is_err());
+}
+
+#[test]
+fn an_eventfd_sends_the_message_of_its_route() {
+    let Some(host) = host() else { return };
+    for irqchip in [SPLIT, KERNEL] {
+        let mut guest = waiter(&host, irqchip);
+        let interrupts = guest.vm.interrupts();
+        let route = |data| Some(IrqRoute::Msi { address: 0xfee0_0000, data, requester: 0 });
+        // A vector that no LAPIC takes at first; then another message takes its place.
+        interrupts.set_routes(&[None, route(0)]).unwrap();
+        let event = Arc::new(EventFd::new(EFD_NONBLOCK).unwrap());
+        let _interrupt = interrupts.by_event(event.clone(), 1).unwrap();
+        event.write(1).unwrap();
+        interrupts.set_routes(&[None, route(0x40)]).unwrap();
+        let sender = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(20));
+            event.write(1).unwrap();
+        });
+        let exit = run!(guest.vcpus[0]);
+        assert!(matches!(exit, Exit::PioWrite { port: 0x81, size: 1, data: [0x40] }), "{exit:?}");
+        sender.join().unwrap();
     }
 }

@@ -29,6 +29,10 @@ pub(crate) fn plan(spec: &MachineSpec, host: &HostCaps) -> Result<MachinePlan, E
     if spec.cpus > Sclp::MAX_CPUS {
         return Err(Error::Cpus { cpus: spec.cpus, max: Sclp::MAX_CPUS });
     }
+    if spec.transport.is_some() {
+        let what = format!("--transport is for x86_64 and aarch64: board {} has channel I/O", spec.board);
+        return Err(Error::Conflict(what));
+    }
     let max = caps.max_memory.min(RamRange::MAX);
     if spec.memory < MIN_MEMORY || spec.memory > max {
         return Err(Error::Memory { board: spec.board, memory: spec.memory, min: MIN_MEMORY, max });

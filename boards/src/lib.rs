@@ -12,7 +12,7 @@ mod virt;
 mod virtio;
 
 pub use plan::{Attachment, DeviceKind, DeviceSlot, MachinePlan, RamRange, Segment, Source};
-pub use spec::{Board, Error, IrqchipChoice, MachineSpec, VirtioKind};
+pub use spec::{Board, Error, IrqchipChoice, MachineSpec, Transport, VirtioKind};
 
 use triarch_arch::hv::HostCaps;
 

@@ -76,6 +76,8 @@ pub enum DeviceKind {
     Pl031,
     /// The service-call logical processor with its event facility and consoles.
     Sclp,
+    /// A PCI host bridge; its first line leads where the slot's interrupt says, the other three to the pins that follow.
+    PciHost,
     /// A virtio device, on the transport that its attachment tells of.
     Virtio(VirtioKind),
 }
@@ -97,6 +99,22 @@ pub enum Attachment {
         base: u16,
         /// Number of ports.
         size: u16,
+    },
+    /// Between the guest-physical address space and a PCI bus.
+    HostBridge {
+        /// First address of configuration space, of 1 MiB.
+        ecam: u64,
+        /// First address that its devices' registers may have.
+        memory: u64,
+        /// Bytes from there on.
+        size: u64,
+    },
+    /// On the PCI bus, as function 0.
+    Pci {
+        /// The device's number.
+        device: u8,
+        /// Guest-physical address of its registers, until the guest moves them.
+        bar: u64,
     },
     /// Reached by SERVICE CALL (s390x).
     ServiceCall,

@@ -89,6 +89,16 @@ pub enum IrqchipChoice {
     Kernel,
 }
 
+/// How virtio devices are reached, where a board leaves a choice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Transport {
+    /// By memory-mapped registers.
+    Mmio,
+    /// On a PCI bus.
+    Pci,
+}
+
 /// The virtio devices that there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -125,6 +135,9 @@ pub struct MachineSpec {
     pub irqchip: IrqchipChoice,
     /// Whether there is an i8254 (x86_64, with the irqchip in the kernel).
     pub pit: bool,
+    /// How virtio devices are reached; unless it is said, on a PCI bus where the machine has message-signalled interrupts (x86_64,
+    /// aarch64).
+    pub transport: Option<Transport>,
     /// Virtio devices, in the order in which the guest finds them.
     pub virtio: Vec<VirtioKind>,
     /// Entropy for the guest, where its boot protocol can hand some over. No two boots may share it.

@@ -3,20 +3,22 @@
 use std::borrow::Cow;
 
 use triarch_arch::Isa;
-use triarch_arch::aarch64::fdt::{self, FdtSpec, Gic, Peripheral};
+use triarch_arch::aarch64::fdt::{self, FdtSpec, Gic, Pci, Peripheral};
 use triarch_arch::aarch64::image::Header;
 use triarch_arch::aarch64::{self, PSTATE_EL1H_MASKED, Register, VcpuState, reg};
 use triarch_arch::hv::{self, CpuModel, HostCaps, IrqRoute, Irqchip, IsaCaps};
 use triarch_arch::image::Format;
 use triarch_devices::{Pl011, Pl031};
 
+use crate::virtio::PciRoom;
 use crate::{
     Attachment, Board, DeviceKind, DeviceSlot, Error, MachinePlan, MachineSpec, RamRange, Segment, Source,
+    Transport,
 };
 
 /// The memory map below RAM. 0 to 128 MiB is left free for firmware's flash.
 mod map {
-    use crate::virtio::MmioRoom;
+    use crate::virtio::{MmioRoom, PciRoom};
 
     pub const DISTRIBUTOR: (u64, u64) = (0x0800_0000, 0x1_0000);
     pub const CPU_INTERFACE: (u64, u64) = (0x0801_0000, 0x2000);
@@ -25,7 +27,9 @@ mod map {
     pub const RTC: u64 = 0x0901_0000;
     /// Virtio devices behind memory-mapped registers, and their interrupts. There is room up to 0x1000_0000.
     pub const VIRTIO: MmioRoom = MmioRoom { base: 0x0a00_0000, pin: 16, devices: 32 };
-    /// Room for those of [`super::MAX_CPUS_GICV3`]; from 0x1400_0000 on, PCI's windows have room.
+    /// The PCI bus: its configuration space lies right below RAM.
+    pub const PCI: PciRoom = PciRoom { ecam: 0x3f00_0000, pin: 3 };
+    /// Room for those of [`super::MAX_CPUS_GICV3`].
     pub const REDISTRIBUTORS: u64 = 0x1000_0000;
     pub const RAM: u64 = 0x4000_0000;
 }
@@ -60,13 +64,17 @@ pub(crate) fn plan(spec: &MachineSpec, host: &HostCaps) -> Result<MachinePlan, E
         return Err(Error::Host { board: spec.board, what: "it is no aarch64 host".to_owned() });
     };
     let irqchip = irqchip(spec, caps)?;
-    let max = RamRange::MAX.min((1 << caps.address_bits) - map::RAM);
+    let is_pci = is_pci(spec, caps)?;
+    let devices = if is_pci { PciRoom::WINDOW } else { 0 };
+    let max = RamRange::MAX.min((1u64 << caps.address_bits).saturating_sub(map::RAM + devices));
     if spec.memory < MIN_MEMORY || spec.memory > max {
         return Err(Error::Memory { board: spec.board, memory: spec.memory, min: MIN_MEMORY, max });
     }
     let serial = Peripheral { base: map::SERIAL, size: Pl011::SIZE, spi: Some(SERIAL_SPI) };
     let rtc = Peripheral { base: map::RTC, size: Pl031::SIZE, spi: None };
-    let virtio = map::VIRTIO.slots(spec)?;
+    let ram = vec![RamRange { base: map::RAM, size: spec.memory }];
+    let virtio =
+        if is_pci { map::PCI.slots(spec, &ram, 1 << caps.address_bits)? } else { map::VIRTIO.slots(spec)? };
     let (segments, boot_vcpu) = match &spec.kernel {
         None => (Vec::new(), None),
         Some(kernel) => {
@@ -92,12 +100,25 @@ pub(crate) fn plan(spec: &MachineSpec, host: &HostCaps) -> Result<MachinePlan, E
         board: Board::Virt,
         cpus: spec.cpus,
         cpu_model: CpuModel::Aarch64(caps.cpu),
-        ram: vec![RamRange { base: map::RAM, size: spec.memory }],
+        ram,
         irqchip,
         slots,
         segments,
         boot_vcpu,
     })
+}
+
+/// Whether there is a PCI bus. Its devices interrupt by messages, which only an ITS takes, and have registers above 4 GiB.
+fn is_pci(spec: &MachineSpec, caps: &aarch64::HostCaps) -> Result<bool, Error> {
+    let takes_messages = caps.gic_v3 && caps.its;
+    let has_room = 1 << caps.address_bits >= PciRoom::WINDOW_BASE + PciRoom::WINDOW;
+    let default = if takes_messages && has_room { Transport::Pci } else { Transport::Mmio };
+    let is_used = PciRoom::is_used(spec, default);
+    if is_used && !takes_messages {
+        let what = "its KVM has no interrupt translation service for PCI's messages; use --transport mmio";
+        return Err(Error::Host { board: spec.board, what: what.to_owned() });
+    }
+    Ok(is_used)
 }
 
 /// The best interrupt controller that the host has.
@@ -199,6 +220,11 @@ fn fdt_bytes(
         serial,
         rtc,
         virtio: virtio.iter().filter_map(peripheral).collect(),
+        pci: PciRoom::window(virtio).map(|memory| Pci {
+            ecam: (map::PCI.ecam, PciRoom::ECAM_SIZE),
+            memory,
+            intx: map::PCI.pins(),
+        }),
         cmdline: spec.cmdline.clone(),
         initrd: layout.initrd,
         seed: spec.seed,

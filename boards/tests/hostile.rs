@@ -52,6 +52,7 @@ fn survives(format: &Format, len: u64) -> usize {
                 cmdline: "quiet".to_owned(),
                 irqchip: IrqchipChoice::Split,
                 pit: false,
+                transport: None,
                 virtio: Vec::new(),
                 seed: [0; 40],
             };

@@ -32,7 +32,7 @@ ISAS = {isa.name: isa for isa in (
          "bookworm": ("bookworm", "linux-image-amd64"),
          "trixie-cloud": ("trixie", "linux-image-cloud-amd64")},
         SHARE + ("kvm-amd",),
-        ("virtio_mmio", "virtio_rng"),
+        ("virtio_mmio", "virtio_pci", "virtio_rng"),
         f"console=ttyS0 nokaslr mitigations=off no_timer_check {QUICK} "
         "initcall_blacklist=load_system_certificate_list,jent_mod_init"),
     Isa("aarch64", "arm64", "aarch64-unknown-linux-gnu", "aarch64-linux-gnu-",
@@ -40,7 +40,7 @@ ISAS = {isa.name: isa for isa in (
          "bookworm": ("bookworm", "linux-image-arm64"),
          "trixie-16k": ("trixie", "linux-image-arm64-16k")},
         SHARE,
-        ("virtio_mmio", "virtio_rng"),
+        ("virtio_mmio", "virtio_pci", "virtio_rng"),
         f"console=ttyAMA0 nokaslr mitigations=off {QUICK} "
         "initcall_blacklist=load_system_certificate_list,jent_mod_init",
         ("", "gicv2")),

@@ -9,6 +9,7 @@ mod bus;
 pub mod css;
 mod i8042;
 mod ioapic;
+pub mod pci;
 mod pl011;
 mod pl031;
 pub mod saved;

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use triarch_arch::Isa;
 use triarch_arch::image::KernelFile;
-use triarch_boards::{Board, IrqchipChoice, MachineSpec};
+use triarch_boards::{Board, IrqchipChoice, MachineSpec, Transport};
 
 use crate::devices::{DeviceSpecs, HostDevice};
 use crate::loader::{BootFiles, Initrd};
@@ -77,6 +77,18 @@ struct MachineOptions {
     /// Have an i8254 timer; it costs milliseconds at start and end, and few kernels need it (x86_64, --irqchip kernel)
     #[arg(long)]
     pit: bool,
+
+    /// How virtio devices are reached: by memory-mapped registers, or on a PCI bus (x86_64, aarch64) [default: pci, or mmio on a
+    /// host without an ITS (aarch64)]
+    #[arg(long, value_name = "HOW")]
+    transport: Option<TransportArg>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum TransportArg {
+    Mmio,
+    Pci,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum, Deserialize)]
@@ -169,6 +181,7 @@ impl MachineOptions {
             board: self.board.or(other.board),
             irqchip: self.irqchip.or(other.irqchip),
             pit: self.pit || other.pit,
+            transport: self.transport.or(other.transport),
         }
     }
 }
@@ -234,6 +247,10 @@ impl MachineRequest {
                 Some(IrqchipArg::Kernel) => IrqchipChoice::Kernel,
             },
             pit: options.pit,
+            transport: options.transport.map(|transport| match transport {
+                TransportArg::Mmio => Transport::Mmio,
+                TransportArg::Pci => Transport::Pci,
+            }),
             virtio: self.devices.kinds(),
             seed: [0; 40],
         }

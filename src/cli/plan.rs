@@ -9,6 +9,8 @@ use serde_json::Value;
 use triarch_arch::Isa;
 use triarch_arch::hv::HostCaps;
 use triarch_boards::{Attachment, DeviceKind, MachinePlan, Source};
+use triarch_devices::pci::PciHost;
+use triarch_devices::virtio::VirtioPci;
 
 use super::machine_args::MachineArgs;
 
@@ -60,6 +62,12 @@ fn text(plan: &MachinePlan) -> anyhow::Result<String> {
             Attachment::Mmio { base, size } => format!("mmio {}", span(base, size)),
             Attachment::Pio { base, size } => {
                 format!("ports {base:#06x}..{:#06x}", u32::from(base) + u32::from(size))
+            }
+            Attachment::HostBridge { ecam, memory, size } => {
+                format!("mmio {} and {}", span(ecam, PciHost::ECAM_SIZE), span(memory, size))
+            }
+            Attachment::Pci { device, bar } => {
+                format!("pci 00:{device:02x}.0, mmio {}", span(bar, VirtioPci::BAR_SIZE))
             }
             Attachment::ServiceCall => "service call".to_owned(),
             Attachment::Subchannel { number, device } => {

@@ -18,6 +18,9 @@ mod phandle {
 const SPI: u32 = 0;
 const PPI: u32 = 1;
 
+/// The first cell of a range in a host bridge's windows: 64-bit memory that is not to be prefetched.
+const PCI_MEMORY_64: u32 = 0x0300_0000;
+
 /// The third cell of an interrupt: its trigger.
 const EDGE_RISING: u32 = 1;
 const LEVEL_HIGH: u32 = 4;
@@ -43,6 +46,8 @@ pub struct FdtSpec {
     pub rtc: Peripheral,
     /// Virtio devices behind memory-mapped registers; their interrupts are edge-triggered.
     pub virtio: Vec<Peripheral>,
+    /// The PCI host bridge, if there is one. Its messages go to the interrupt translation service.
+    pub pci: Option<Pci>,
     /// The kernel's command line.
     pub cmdline: String,
     /// Address and size of the initrd.
@@ -60,6 +65,17 @@ pub struct Peripheral {
     pub size: u64,
     /// Its shared interrupt, counted from 0, if it has one.
     pub spi: Option<u32>,
+}
+
+/// A PCI host bridge with bus 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pci {
+    /// Guest-physical address and size of configuration space.
+    pub ecam: (u64, u64),
+    /// Guest-physical address and size of the window of BARs.
+    pub memory: (u64, u64),
+    /// Shared interrupts, counted from 0, level-triggered: that of pin A of device n is the one at n modulo 4.
+    pub intx: [u32; 4],
 }
 
 /// The interrupt controller; windows are address and size.
@@ -113,6 +129,9 @@ pub fn build(spec: &FdtSpec) -> Result<Vec<u8>, Error> {
     }
     gic(&mut fdt, &spec.gic)?;
     peripherals(&mut fdt, spec)?;
+    if let Some(bridge) = &spec.pci {
+        pci(&mut fdt, bridge)?;
+    }
     fdt.end_node(root)?;
     fdt.finish()
 }
@@ -242,6 +261,39 @@ fn peripherals(fdt: &mut FdtWriter, spec: &FdtSpec) -> Result<(), Error> {
     Ok(())
 }
 
+/// A host bridge (Linux, Documentation/devicetree/bindings/pci/host-generic-pci.yaml).
+fn pci(fdt: &mut FdtWriter, bridge: &Pci) -> Result<(), Error> {
+    let node = fdt.begin_node(&format!("pcie@{:x}", bridge.ecam.0))?;
+    fdt.property_string("compatible", "pci-host-ecam-generic")?;
+    fdt.property_string("device_type", "pci")?;
+    fdt.property_array_u64("reg", &[bridge.ecam.0, bridge.ecam.1])?;
+    fdt.property_array_u32("bus-range", &[0, 0])?;
+    fdt.property_u32("linux,pci-domain", 0)?;
+    fdt.property_u32("#address-cells", 3)?;
+    fdt.property_u32("#size-cells", 2)?;
+    fdt.property_null("dma-coherent")?;
+    let ((base_high, base_low), (size_high, size_low)) = (cells(bridge.memory.0), cells(bridge.memory.1));
+    // Devices see the addresses that CPUs see.
+    let window = [PCI_MEMORY_64, base_high, base_low, base_high, base_low, size_high, size_low];
+    fdt.property_array_u32("ranges", &window)?;
+    // All requester ids, as they are.
+    fdt.property_array_u32("msi-map", &[0, phandle::ITS, 0, 0x1_0000])?;
+    fdt.property_u32("#interrupt-cells", 1)?;
+    // The lowest two bits of the device's number, and the pin.
+    fdt.property_array_u32("interrupt-map-mask", &[3 << 11, 0, 0, 7])?;
+    let line =
+        |(device, spi): (u32, &u32)| [device << 11, 0, 0, 1, phandle::GIC, 0, 0, SPI, *spi, LEVEL_HIGH];
+    let map: Vec<_> = (0..).zip(&bridge.intx).flat_map(line).collect();
+    fdt.property_array_u32("interrupt-map", &map)?;
+    fdt.end_node(node)
+}
+
+/// A number as two cells.
+fn cells(number: u64) -> (u32, u32) {
+    let [a, b, c, d, e, f, g, h] = number.to_be_bytes();
+    (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]))
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Write;
@@ -261,6 +313,11 @@ mod tests {
             virtio: (0..2)
                 .map(|n| Peripheral { base: 0xa00_0000 + n * 0x1000, size: 0x200, spi: Some(16) })
                 .collect(),
+            pci: matches!(gic, Gic::V3 { .. }).then_some(Pci {
+                ecam: (0x3f00_0000, 0x10_0000),
+                memory: (0x1_0000_0000, 0x4000_0000),
+                intx: [3, 4, 5, 6],
+            }),
             cmdline: "console=ttyAMA0".to_owned(),
             initrd: Some((0x4800_0000, 0x12_3456)),
             seed: [7; 40],

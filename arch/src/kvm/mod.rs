@@ -200,10 +200,14 @@ impl Vm {
         self.shared.machine.reset()
     }
 
-    /// Has KVM write `event` whenever the guest rings `doorbell`, instead of leaving the guest.
+    /// As [`Doorbells::watch`].
     pub fn watch(&self, doorbell: Doorbell, event: Arc<EventFd>) -> Result<DoorbellWatch> {
-        glue::watch(&self.shared.fd, doorbell, &event)?;
-        Ok(DoorbellWatch { shared: self.shared.clone(), doorbell, event })
+        self.doorbells().watch(doorbell, event)
+    }
+
+    /// A handle that watches doorbells from any thread.
+    pub fn doorbells(&self) -> Doorbells {
+        Doorbells { shared: self.shared.clone() }
     }
 
     /// A handle that sends interrupts from any thread.
@@ -252,6 +256,20 @@ impl Drop for EventInterrupt {
         if let Err(error) = self.shared.fd.unregister_irqfd(&self.event, self.gsi) {
             tracing::error!("GSI {} stays with an eventfd: {error}", self.gsi);
         }
+    }
+}
+
+/// Has KVM answer a VM's doorbells, from any thread.
+#[derive(Debug, Clone)]
+pub struct Doorbells {
+    shared: Arc<Shared>,
+}
+
+impl Doorbells {
+    /// Has KVM write `event` whenever the guest rings `doorbell`, instead of leaving the guest.
+    pub fn watch(&self, doorbell: Doorbell, event: Arc<EventFd>) -> Result<DoorbellWatch> {
+        glue::watch(&self.shared.fd, doorbell, &event)?;
+        Ok(DoorbellWatch { shared: self.shared.clone(), doorbell, event })
     }
 }
 

@@ -3,10 +3,14 @@
 //! acpi_tables' generic table, `Sdt`, writes its length in the host's byte order, so tables without a type of their own get
 //! their header here.
 
+mod pci;
+
 use acpi_tables::fadt::{FADTBuilder, Flags};
 use acpi_tables::gas::{AccessSize, AddressSpace, GAS};
 use acpi_tables::rsdp::Rsdp;
 use acpi_tables::{Aml, aml};
+
+pub use pci::AcpiPci;
 
 const OEM_ID: [u8; 6] = *b"TRIARC";
 const OEM_TABLE_ID: [u8; 8] = *b"TRIARCH ";
@@ -33,6 +37,8 @@ pub struct AcpiSpec {
     pub serials: Vec<AcpiSerial>,
     /// Virtio devices behind memory-mapped registers.
     pub virtio: Vec<AcpiVirtio>,
+    /// The PCI host bridge, if there is one.
+    pub pci: Option<AcpiPci>,
     /// Sleep and reset registers.
     pub power: AcpiPowerRegisters,
 }
@@ -78,7 +84,9 @@ pub fn build(spec: &AcpiSpec, base: u64) -> Vec<u8> {
     let dsdt = blob.add(&dsdt(spec));
     let fadt = blob.add(&fadt(&spec.power, dsdt));
     let madt = blob.add(&madt(spec));
-    let entries: Vec<u8> = [fadt, madt].iter().flat_map(|address| address.to_le_bytes()).collect();
+    let mcfg = spec.pci.map(|pci| blob.add(&pci::mcfg(&pci)));
+    let entries: Vec<u8> =
+        [fadt, madt].iter().chain(&mcfg).flat_map(|address| address.to_le_bytes()).collect();
     let xsdt = blob.add(&table(*b"XSDT", 1, &entries));
     let mut rsdp = Vec::new();
     Rsdp::new(OEM_ID, xsdt).to_aml_bytes(&mut rsdp);
@@ -200,6 +208,7 @@ fn dsdt(spec: &AcpiSpec) -> Vec<u8> {
         let path = format!("_SB_.VR{uid:02X}");
         aml::Device::new(path.as_str().into(), vec![&hid, &uid_name, &cca, &crs]).to_aml_bytes(&mut body);
     }
+    body.extend(spec.pci.iter().flat_map(pci::bridge));
     for uid in 0..spec.cpus {
         let hid = aml::Name::new("_HID".into(), &"ACPI0007");
         let uid_name = aml::Name::new("_UID".into(), &uid);
@@ -225,6 +234,11 @@ mod tests {
             ioapic: 0xfec0_0000,
             serials: vec![AcpiSerial { port: 0x3f8, gsi: 4 }],
             virtio: vec![AcpiVirtio { base: 0xd000_0000, size: 0x200, gsi: 5 }; (cpus > 1).into()],
+            pci: (cpus == 300).then_some(AcpiPci {
+                ecam: 0xe000_0000,
+                memory: (0x1_0000_0000, 0x4000_0000),
+                intx: [16, 17, 18, 19],
+            }),
             power: AcpiPowerRegisters {
                 sleep_control: 0x600,
                 sleep_status: 0x601,

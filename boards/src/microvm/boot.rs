@@ -2,7 +2,7 @@
 
 use triarch_arch::hv::{IrqRoute, VcpuState};
 use triarch_arch::image::{Format, Kernel};
-use triarch_arch::x86_64::acpi::{self, AcpiPowerRegisters, AcpiSerial, AcpiSpec, AcpiVirtio};
+use triarch_arch::x86_64::acpi::{self, AcpiPci, AcpiPowerRegisters, AcpiSerial, AcpiSpec, AcpiVirtio};
 use triarch_arch::x86_64::boot::{
     E820Entry, E820Kind, enable_x2apic, gdt, long_mode_entry, page_tables, protected_mode_entry,
 };
@@ -10,6 +10,7 @@ use triarch_arch::x86_64::{bzimage, cpuid, pvh};
 use triarch_devices::AcpiPower;
 
 use super::layout;
+use crate::virtio::PciRoom;
 use crate::{Attachment, DeviceKind, DeviceSlot, Error, MachineSpec, RamRange, Segment, Source};
 
 /// Alignment of the initrd.
@@ -95,6 +96,7 @@ fn acpi_spec(cpus: u32, slots: &[DeviceSlot]) -> AcpiSpec {
         ioapic: layout::IOAPIC,
         serials: vec![AcpiSerial { port: layout::SERIAL, gsi: layout::SERIAL_PIN }],
         virtio: slots.iter().filter_map(acpi_virtio).collect(),
+        pci: PciRoom::window(slots).map(acpi_pci),
         power: AcpiPowerRegisters {
             sleep_control: layout::POWER + AcpiPower::SLEEP_CONTROL,
             sleep_status: layout::POWER + AcpiPower::SLEEP_STATUS,
@@ -114,6 +116,11 @@ fn acpi_virtio(slot: &DeviceSlot) -> Option<AcpiVirtio> {
         }
         _ => None,
     }
+}
+
+/// The bus as ACPI's tables tell of it.
+fn acpi_pci(memory: (u64, u64)) -> AcpiPci {
+    AcpiPci { ecam: layout::PCI_ECAM, memory, intx: layout::PCI.pins() }
 }
 
 struct Planner<'a> {

@@ -10,12 +10,12 @@
 //! | 0x0002_0000 .. 0x0003_0000 | command line                                                  |
 //! | 0x0009_fc00 .. 0x0010_0000 | reserved; ACPI's tables from 0xe_0000                        |
 //! | 0x0010_0000 .. 0xc000_0000 | RAM; the kernel where it likes to be, the initrd at the end   |
-//! | 0xc000_0000 .. 4 GiB       | no RAM: virtio devices, IOAPIC, LAPICs                        |
-//! | 4 GiB ..                   | the rest of RAM                                               |
+//! | 0xc000_0000 .. 4 GiB       | no RAM: virtio devices or PCI's configuration space, IOAPIC, LAPICs |
+//! | 4 GiB ..                   | the rest of RAM; behind it, PCI devices' registers            |
 //!
 //! With too little RAM for that, there is none between 1 MiB and the kernel.
 
-use crate::virtio::MmioRoom;
+use crate::virtio::{MmioRoom, PciRoom};
 
 /// The descriptor table: behind the real-mode vectors and BIOS data, which nobody uses but kernels leave alone.
 pub const GDT: u64 = 0x500;
@@ -51,6 +51,11 @@ pub const SMALL_MEMORY: u64 = 128 << 20;
 
 /// Virtio devices behind memory-mapped registers, on the pins that a PC's ISA devices leave.
 pub const VIRTIO: MmioRoom = MmioRoom { base: 0xd000_0000, pin: 5, devices: 19 };
+
+/// PCI's configuration space.
+pub const PCI_ECAM: u32 = 0xe000_0000;
+/// The PCI bus, with lines on pins that a PC's bridges have.
+pub const PCI: PciRoom = PciRoom { ecam: PCI_ECAM as u64, pin: 16 };
 
 /// The IOAPIC, as on a PC.
 pub const IOAPIC: u32 = 0xfec0_0000;

@@ -8,12 +8,17 @@ use triarch_arch::hv::{CpuModel, HostCaps, IrqRoute, Irqchip, IsaCaps};
 use triarch_arch::x86_64::{self, cpuid};
 use triarch_devices::AcpiPower;
 
+use crate::virtio::PciRoom;
 use crate::{
     Attachment, Board, DeviceKind, DeviceSlot, Error, IrqchipChoice, MachinePlan, MachineSpec, RamRange,
+    Transport,
 };
 
 /// The most vCPUs: ACPI's tables, with about 50 bytes a vCPU, must lie between 0xe_0000 and 1 MiB.
 const MAX_CPUS: u32 = 2048;
+
+/// How virtio devices are reached unless it is said.
+const TRANSPORT: Transport = Transport::Pci;
 
 /// Plans a microvm machine.
 pub(crate) fn plan(spec: &MachineSpec, host: &HostCaps) -> Result<MachinePlan, Error> {
@@ -24,7 +29,7 @@ pub(crate) fn plan(spec: &MachineSpec, host: &HostCaps) -> Result<MachinePlan, E
     let ram = ram(spec, caps)?;
     let irqchip = irqchip(spec, caps)?;
     let cpu_model = x86_64::CpuModel { cpuid: cpuid::model(&caps.cpuid, spec.cpus) };
-    let slots = slots(spec, irqchip)?;
+    let slots = slots(spec, caps, irqchip, &ram)?;
     let boot = match &spec.kernel {
         Some(kernel) => Some(boot::boot(spec, kernel, &ram, &slots)?),
         None => None,
@@ -60,7 +65,8 @@ fn check_cpus(spec: &MachineSpec, caps: &x86_64::HostCaps) -> Result<(), Error> 
 fn ram(spec: &MachineSpec, caps: &x86_64::HostCaps) -> Result<Vec<RamRange>, Error> {
     let MachineSpec { board, memory, .. } = *spec;
     let address_space = 1u64 << caps.physical_address_bits();
-    let high = address_space.saturating_sub(layout::HOLE_END).min(RamRange::MAX);
+    let devices = if PciRoom::is_used(spec, TRANSPORT) { PciRoom::WINDOW } else { 0 };
+    let high = address_space.saturating_sub(layout::HOLE_END + devices).min(RamRange::MAX);
     let (min, max) = (layout::MIN_MEMORY, layout::HOLE + high);
     if memory < min || memory > max {
         return Err(Error::Memory { board, memory, min, max });
@@ -89,7 +95,12 @@ fn irqchip(spec: &MachineSpec, caps: &x86_64::HostCaps) -> Result<Irqchip, Error
     }
 }
 
-fn slots(spec: &MachineSpec, irqchip: Irqchip) -> Result<Vec<DeviceSlot>, Error> {
+fn slots(
+    spec: &MachineSpec,
+    caps: &x86_64::HostCaps,
+    irqchip: Irqchip,
+    ram: &[RamRange],
+) -> Result<Vec<DeviceSlot>, Error> {
     let mut slots = vec![
         DeviceSlot {
             name: "serial0".into(),
@@ -118,6 +129,11 @@ fn slots(spec: &MachineSpec, irqchip: Irqchip) -> Result<Vec<DeviceSlot>, Error>
             irq: None,
         });
     }
-    slots.extend(layout::VIRTIO.slots(spec)?);
+    let is_pci = PciRoom::is_used(spec, TRANSPORT);
+    slots.extend(if is_pci {
+        layout::PCI.slots(spec, ram, 1 << caps.physical_address_bits())?
+    } else {
+        layout::VIRTIO.slots(spec)?
+    });
     Ok(slots)
 }

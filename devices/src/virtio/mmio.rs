@@ -191,7 +191,7 @@ impl Save for VirtioMmio {
 }
 
 /// Half of a set of 64 bits: 0 for the low one, 1 for the high one; there are no others.
-fn half(bits: u64, which: u32) -> u32 {
+pub(super) fn half(bits: u64, which: u32) -> u32 {
     let [low, high] = halves(bits);
     match which {
         0 => low,
@@ -205,11 +205,11 @@ fn halves(bits: u64) -> [u32; 2] {
     [u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h])]
 }
 
-fn set_low(address: &mut u64, value: u32) {
+pub(super) fn set_low(address: &mut u64, value: u32) {
     *address = *address & !0xffff_ffff | u64::from(value);
 }
 
-fn set_high(address: &mut u64, value: u32) {
+pub(super) fn set_high(address: &mut u64, value: u32) {
     *address = *address & 0xffff_ffff | u64::from(value) << 32;
 }
 

@@ -2,7 +2,7 @@
 //!
 //! - a device: its configuration space ([`VirtioDevice`]) and, on a thread of its own, what works on its queues ([`Backend`]);
 //! - one state machine for all of them ([`Core`]): status, features, queues;
-//! - thin transports ([`VirtioMmio`], [`VirtioCcw`]) that make registers or commands of it and lend it a [`Notifier`].
+//! - thin transports ([`VirtioMmio`], [`VirtioPci`], [`VirtioCcw`]) that make registers or commands of it and lend it a [`Notifier`].
 //!
 //! A device never knows which transport it is on, and a transport never knows what a device does.
 
@@ -10,6 +10,7 @@ mod ccw;
 mod core;
 mod fault;
 mod mmio;
+mod pci;
 mod queue;
 mod rng;
 #[cfg(test)]
@@ -21,6 +22,7 @@ mod worker;
 pub use ccw::{AdapterRoute, AdapterRoutes, CcwWiring, VirtioCcw};
 pub use core::{Core, QueueSetup, status};
 pub use mmio::{MmioNotifier, VirtioMmio};
+pub use pci::{Doorbells, MakeDoorbells, PciWiring, VirtioPci};
 pub use queue::{Buffer, Chain, Malformed, Queue, slices};
 pub use rng::{Rng, RngBackend};
 pub use worker::{Backend, OWN_EVENTS, Station, Worker};

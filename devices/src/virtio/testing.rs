@@ -1,6 +1,7 @@
 //! What tests drive devices with: a guest that writes literal bytes, and a reactor that runs when it is told to.
 
 pub mod ccw;
+pub mod pci;
 
 use std::any::Any;
 use std::io;
@@ -153,7 +154,7 @@ impl MmioDriver {
     }
 }
 
-fn split(value: u64) -> [u32; 2] {
+pub fn split(value: u64) -> [u32; 2] {
     [(value & 0xffff_ffff) as u32, (value >> 32) as u32]
 }
 

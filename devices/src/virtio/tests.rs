@@ -4,6 +4,7 @@ mod changes;
 mod saved;
 
 use super::testing::ccw::{CcwDriver, Told};
+use super::testing::pci::{PciDriver, Way};
 use super::testing::{Driver, INDIRECT, Inline, MmioDriver, NEXT, RAM_SIZE, Ring, WRITE, ram};
 use super::{Rng, RngBackend, VirtioDevice, Worker, status};
 use crate::GuestRam;
@@ -29,8 +30,15 @@ impl std::io::Read for Counting {
 type MakeDriver = fn(Box<dyn VirtioDevice>, Box<dyn Worker>, GuestRam) -> Box<dyn Driver>;
 
 /// Every transport.
-const TRANSPORTS: [(&str, MakeDriver); 3] = [
+const TRANSPORTS: [(&str, MakeDriver); 6] = [
     ("mmio", |device, worker, ram| Box::new(MmioDriver::new(device, worker, ram))),
+    ("PCI with MSI-X", |device, worker, ram| Box::new(PciDriver::new(device, worker, ram, Way::Msix))),
+    ("PCI with an interrupt pin", |device, worker, ram| {
+        Box::new(PciDriver::new(device, worker, ram, Way::Pin))
+    }),
+    ("PCI through configuration space", |device, worker, ram| {
+        Box::new(PciDriver::new(device, worker, ram, Way::Config))
+    }),
     ("ccw with classic interrupts", |device, worker, ram| {
         Box::new(CcwDriver::new(device, worker, ram, Told::Classic))
     }),

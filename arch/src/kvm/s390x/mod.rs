@@ -132,7 +132,7 @@ pub fn unwatch(vm: &sys::VmFd, doorbell: Doorbell, event: &EventFd) -> Result<()
 const fn place(doorbell: Doorbell) -> Result<(u32, u32)> {
     match doorbell {
         Doorbell::Ccw { id, queue } => Ok((id, queue)),
-        Doorbell::Mmio { .. } => Err(Error::WrongIsa("a memory-mapped doorbell")),
+        Doorbell::Mmio { .. } | Doorbell::Address { .. } => Err(Error::WrongIsa("a memory-mapped doorbell")),
     }
 }
 
