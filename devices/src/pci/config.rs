@@ -1,5 +1,6 @@
 //! The configuration space of a function (PCI Local Bus 3.0, 6).
 
+use crate::saved::state;
 use crate::{MsiMessage, Window};
 
 /// Bytes of configuration space. There are no extended capabilities behind it.
@@ -40,6 +41,7 @@ const BAR_MEMORY_64: u64 = 1 << 2;
 const CAPABILITY_MSIX: u8 = 0x11;
 const MSIX_ENABLE: u16 = 1 << 15;
 const MSIX_MASK: u16 = 1 << 14;
+const MSIX_CONTROL: u16 = MSIX_ENABLE | MSIX_MASK;
 
 /// What a function is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +56,16 @@ pub struct Identity {
     pub class: u32,
     /// Subsystem's vendor id and id.
     pub subsystem: (u16, u16),
+}
+
+state! {
+    /// What drivers write to the registers that every function has.
+    pub struct ConfigState {
+        command: u16,
+        bar: u64,
+        interrupt_line: u8,
+        msix_control: u16,
+    }
 }
 
 /// Configuration space: bytes, and which of their bits the driver can write.
@@ -129,8 +141,7 @@ impl ConfigSpace {
         let [a, b] = vectors.saturating_sub(1).to_le_bytes();
         let [table, pending] = [table, pending].map(u32::to_le_bytes);
         let body = [&[a, b], &table[..], &pending[..]].concat();
-        self.msix =
-            Some(self.add_capability(CAPABILITY_MSIX, &body, &(MSIX_ENABLE | MSIX_MASK).to_le_bytes()));
+        self.msix = Some(self.add_capability(CAPABILITY_MSIX, &body, &MSIX_CONTROL.to_le_bytes()));
     }
 
     /// Reads; there are zeroes behind the end.
@@ -189,6 +200,41 @@ impl ConfigSpace {
         // A function that may not write to memory sends no messages.
         let may_send = self.command() & COMMAND_MASTER != 0;
         (control & MSIX_ENABLE != 0, control & MSIX_MASK != 0 || !may_send)
+    }
+
+    /// What the driver has written.
+    pub fn state(&self) -> ConfigState {
+        let [interrupt_line] = self.array(reg::INTERRUPT_LINE);
+        ConfigState {
+            command: self.command(),
+            bar: u64::from_le_bytes(self.array(reg::BAR0)) & self.mask64(reg::BAR0),
+            interrupt_line,
+            msix_control: self.msix.map_or(0, |at| u16::from_le_bytes(self.array(at + 2)) & MSIX_CONTROL),
+        }
+    }
+
+    /// Has what a driver has written. `None` if it can't have done so.
+    pub fn restore(&mut self, state: &ConfigState) -> Option<()> {
+        let ConfigState { command, bar, interrupt_line, msix_control } = *state;
+        let fits = u64::from(command) & !self.mask64(reg::COMMAND) == 0
+            && bar & !self.mask64(reg::BAR0) == 0
+            && msix_control & !MSIX_CONTROL == 0;
+        if !fits || self.msix.is_none() && msix_control != 0 {
+            return None;
+        }
+        self.write(reg::COMMAND, &command.to_le_bytes());
+        self.write(reg::BAR0, &bar.to_le_bytes());
+        self.write(reg::INTERRUPT_LINE, &[interrupt_line]);
+        if let Some(at) = self.msix {
+            self.write(at + 2, &msix_control.to_le_bytes());
+        }
+        Some(())
+    }
+
+    /// Which bits the driver can write, of 64.
+    fn mask64(&self, offset: u16) -> u64 {
+        let mask = self.writable.iter().skip(offset.into()).take(8);
+        (0..).zip(mask).fold(0, |mask, (byte, bits)| mask | u64::from(*bits) << (8 * byte))
     }
 
     /// Whether the driver lets the function assert its pin.

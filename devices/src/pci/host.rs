@@ -4,7 +4,8 @@ use std::any::Any;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{ConfigSpace, Identity};
-use crate::{Device, Effect, Window};
+use crate::saved::{self, Save, Saved, state};
+use crate::{Device, Effect, Window, nothing_to_save};
 
 /// Devices of a bus.
 const DEVICES: usize = 32;
@@ -13,8 +14,8 @@ const DEVICES: usize = 32;
 const BRIDGE: Identity =
     Identity { vendor: 0x1b36, device: 0x0008, revision: 0, class: 0x06_0000, subsystem: (0x1af4, 0x1100) };
 
-/// A function of a device.
-pub trait Function: Any + Send {
+/// A function of a device. Its state is saved within that of the bridge.
+pub trait Function: Any + Save + Send {
     /// Reads configuration space; `data` has 1, 2, 4 or 8 bytes.
     fn read_config(&mut self, offset: u16, data: &mut [u8]);
 
@@ -33,6 +34,9 @@ pub trait Function: Any + Send {
 
 /// The function of the bridge itself.
 struct Bridge(ConfigSpace);
+
+// No bit of its configuration space can be written.
+nothing_to_save!(Bridge, "pci-brdg");
 
 impl Function for Bridge {
     fn read_config(&mut self, offset: u16, data: &mut [u8]) {
@@ -178,8 +182,21 @@ impl Device for Ecam {
     }
 }
 
+/// The bridge's state is that of this window.
+impl Save for Ecam {
+    fn save(&mut self) -> saved::Result<Saved> {
+        lock(&self.0).save()
+    }
+
+    fn restore(&mut self, saved: &Saved) -> saved::Result<()> {
+        lock(&self.0).restore(saved)
+    }
+}
+
 /// The window of BARs: all of [`PciHost::memory`].
 pub struct Memory(pub Arc<Mutex<PciHost>>);
+
+nothing_to_save!(Memory, "pci-mem");
 
 impl Device for Memory {
     fn read(&mut self, offset: u64, data: &mut [u8]) -> Effect {
@@ -190,6 +207,32 @@ impl Device for Memory {
     fn write(&mut self, offset: u64, data: &[u8]) -> Effect {
         lock(&self.0).write_memory(offset, data);
         Effect::None
+    }
+}
+
+state! {
+    /// By their numbers, in order.
+    struct HostState: "pci-host", 1 {
+        functions: Vec<(u8, Saved)>,
+    }
+}
+
+/// With all functions. The same ones have to be there when it is restored.
+impl Save for PciHost {
+    fn save(&mut self) -> saved::Result<Saved> {
+        let functions =
+            (0..).zip(&mut self.functions).filter_map(|(number, it)| Some((number, it.as_mut()?)));
+        let functions = functions.map(|(number, function)| Ok((number, function.save()?)));
+        Ok(Saved::of(&HostState { functions: functions.collect::<saved::Result<_>>()? }))
+    }
+
+    fn restore(&mut self, saved: &Saved) -> saved::Result<()> {
+        let HostState { functions } = saved.get()?;
+        let numbers = (0u8..).zip(&self.functions).filter_map(|(number, it)| it.as_ref().map(|_| number));
+        let has_all = functions.iter().map(|(number, _)| *number).eq(numbers);
+        saved.check(has_all, "other devices than there are")?;
+        let there = self.functions.iter_mut().flatten();
+        there.zip(&functions).try_for_each(|(function, (_, saved))| function.restore(saved))
     }
 }
 

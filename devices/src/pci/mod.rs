@@ -8,7 +8,7 @@ mod msix;
 #[cfg(test)]
 mod tests;
 
-pub use config::{ConfigSpace, Identity};
+pub use config::{ConfigSpace, ConfigState, Identity};
 pub use host::{Ecam, Function, Memory, PciError, PciHost};
 pub use intx::{INTX_LINES, SharedLine};
-pub use msix::{Messages, Msix};
+pub use msix::{Messages, Msix, VectorState};

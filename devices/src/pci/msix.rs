@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 use crate::MsiMessage;
+use crate::saved::state;
 
 /// Bytes of an entry: address, data, vector control.
 const ENTRY_SIZE: u64 = 16;
@@ -34,6 +35,16 @@ struct State {
     enabled: bool,
     masked: bool,
     entries: Vec<Entry>,
+}
+
+state! {
+    /// An entry of the table, and whether it is pending. Whether MSI-X is enabled is the configuration space's.
+    pub struct VectorState {
+        address: u64,
+        data: u32,
+        masked: bool,
+        pending: bool,
+    }
 }
 
 /// The vectors of a function.
@@ -115,6 +126,36 @@ impl Msix {
         if !enabled {
             self.pending.iter().for_each(|pending| pending.store(false, Ordering::Release));
         }
+    }
+
+    /// What the driver has written, and what is pending.
+    pub fn state(&self) -> Vec<VectorState> {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let vector = |(entry, pending): (&Entry, &AtomicBool)| VectorState {
+            address: entry.message.address,
+            data: entry.message.data,
+            masked: entry.control & MASKED != 0,
+            pending: pending.load(Ordering::Acquire),
+        };
+        state.entries.iter().zip(&self.pending).map(vector).collect()
+    }
+
+    /// Has what a driver has written, and what is pending; `enabled` and `masked` are as of [`Msix::set_control`]. The host gets its
+    /// messages again; none is sent. `None` if it can't have been so.
+    pub fn restore(&self, vectors: &[VectorState], enabled: bool, masked: bool) -> Option<()> {
+        let can_be = |vector: &VectorState| !vector.pending || enabled && (masked || vector.masked);
+        if vectors.len() != self.pending.len() || !vectors.iter().all(can_be) {
+            return None;
+        }
+        self.change(|state| {
+            (state.enabled, state.masked) = (enabled, masked);
+            for ((entry, pending), vector) in state.entries.iter_mut().zip(&self.pending).zip(vectors) {
+                let message = MsiMessage { address: vector.address, data: vector.data };
+                *entry = Entry { message, control: vector.masked.into(), is_set: false };
+                pending.store(vector.pending, Ordering::Release);
+            }
+        });
+        Some(())
     }
 
     /// Reads the table, by aligned accesses of 4 or 8 bytes; others read as zero.

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use super::*;
-use crate::{Device, Effect, Line, MsiMessage, Window};
+use crate::{Device, Effect, Line, MsiMessage, Window, nothing_to_save};
 
 const MEMORY: Window = Window { base: 0x1000_0000, size: 0x10_0000 };
 
@@ -22,6 +22,8 @@ impl Probe {
         Probe { config, sum: 0 }
     }
 }
+
+nothing_to_save!(Probe, "probe");
 
 impl Function for Probe {
     fn read_config(&mut self, offset: u16, data: &mut [u8]) {

@@ -14,9 +14,10 @@ use std::sync::Arc;
 use super::core::{Core, QueueSetup};
 use super::mmio::{half, set_high, set_low};
 use super::{VirtioDevice, Worker};
-use crate::pci::{ConfigSpace, Function, Identity, Messages, Msix};
+use crate::pci::{ConfigSpace, ConfigState, Function, Identity, Messages, Msix};
+use crate::saved::{self, Error, Save, Saved, state};
 use crate::{GuestRam, Line, Window};
-use notifier::PciNotifier;
+use notifier::{NO_VECTOR, NotifierState, PciNotifier};
 
 /// Where parts of the BAR lie.
 mod part {
@@ -71,6 +72,7 @@ mod reg {
     pub(super) const QUEUE_DESCRIPTORS: u64 = 0x20;
     pub(super) const QUEUE_AVAILABLE: u64 = 0x28;
     pub(super) const QUEUE_USED: u64 = 0x30;
+    pub(super) const QUEUE_RESET: u64 = 0x3a;
 }
 
 /// A host that may answer doorbells by itself.
@@ -136,7 +138,7 @@ impl VirtioPci {
         let vectors = Self::vectors(queues);
         let msix = Msix::new(vectors, wiring.messages);
         let notifier = Arc::new(PciNotifier::new(queues, msix, wiring.line));
-        let core = Core::new(device, worker, ram, notifier.clone())?;
+        let core = Core::new(device, worker, ram, notifier.clone())?.with_queue_reset();
         let doorbells = (wiring.doorbells)(core.doorbells());
         let mut config = ConfigSpace::new(&identity(core.device_type() as u32));
         config.add_bar(Self::BAR_SIZE, wiring.bar, wiring.memory);
@@ -230,6 +232,7 @@ impl VirtioPci {
             (reg::QUEUE_VECTOR, 2) => self.notifier.set_vector(Some(self.queue), short),
             // A driver does not take a queue out of use like this (4.1.4.3.2).
             (reg::QUEUE_ENABLE, 2) if short == 1 => self.core.enable_queue(self.queue.into(), true),
+            (reg::QUEUE_RESET, 2) if short == 1 => self.reset_queue(),
             (reg::QUEUE_DESCRIPTORS.., 4) => {
                 let set = if offset & 4 == 0 { set_low } else { set_high };
                 match offset & !7 {
@@ -240,6 +243,14 @@ impl VirtioPci {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// It has ended when this returns, so the register reads as 0 (4.1.4.3.1).
+    fn reset_queue(&mut self) {
+        self.core.reset_queue(self.queue.into());
+        if !self.core.queue(self.queue.into()).ready {
+            self.notifier.set_vector(Some(self.queue), NO_VECTOR);
         }
     }
 
@@ -304,6 +315,58 @@ fn add_structure(config: &mut ConfigSpace, kind: u8, part: &Range<u64>) -> u16 {
 fn within(part: &Range<u64>, offset: u64, len: usize) -> Option<u64> {
     let end = offset.checked_add(u64::try_from(len).ok()?)?;
     (offset >= part.start && end <= part.end).then(|| offset - part.start)
+}
+
+state! {
+    /// Registers of the transport.
+    struct PciState: "vio-pci", 1 {
+        config: ConfigState,
+        /// BAR, offset and length of the way through configuration space.
+        way_bar: u8,
+        way_offset: u32,
+        way_length: u32,
+        device_features: u32,
+        driver_features: u32,
+        queue: u16,
+        notifier: NotifierState,
+        core: Saved,
+    }
+}
+
+impl Save for VirtioPci {
+    fn save(&mut self) -> saved::Result<Saved> {
+        // First, as the worker's last notifications are among what is pending.
+        let core = self.core.save()?;
+        let [way_bar, ..] = self.config.word(self.way + WAY_BAR).to_le_bytes();
+        Ok(Saved::of(&PciState {
+            config: self.config.state(),
+            way_bar,
+            way_offset: self.config.word(self.way + WAY_OFFSET),
+            way_length: self.config.word(self.way + WAY_LENGTH),
+            device_features: self.device_features,
+            driver_features: self.driver_features,
+            queue: self.queue,
+            notifier: self.notifier.state(),
+            core,
+        }))
+    }
+
+    fn restore(&mut self, saved: &Saved) -> saved::Result<()> {
+        let state: PciState = saved.get()?;
+        self.core.restore(&state.core)?;
+        let invalid = |what| Error::Invalid { kind: saved.kind, what };
+        self.config.restore(&state.config).ok_or(invalid("a register of configuration space"))?;
+        self.config.write(self.way + WAY_BAR, &[state.way_bar]);
+        self.config.write(self.way + WAY_OFFSET, &state.way_offset.to_le_bytes());
+        self.config.write(self.way + WAY_LENGTH, &state.way_length.to_le_bytes());
+        let (msix, intx) = (self.config.msix(), self.config.allows_intx());
+        self.notifier.restore(&state.notifier, msix, intx).ok_or(invalid("an interrupt"))?;
+        self.device_features = state.device_features;
+        self.driver_features = state.driver_features;
+        self.queue = state.queue;
+        self.update();
+        Ok(())
+    }
 }
 
 impl Function for VirtioPci {

@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::Line;
-use crate::pci::Msix;
+use crate::pci::{Msix, VectorState};
+use crate::saved::state;
 use crate::virtio::Notifier;
 
 /// The vector of what is not told.
@@ -25,6 +26,16 @@ struct Intx {
 impl Intx {
     fn settle(&self) {
         self.line.set(self.allowed && self.causes != 0);
+    }
+}
+
+state! {
+    /// The choices of vectors, the vectors, and the causes of the pin's interrupt.
+    pub struct NotifierState {
+        config: u16,
+        queues: Vec<u16>,
+        vectors: Vec<VectorState>,
+        causes: u8,
     }
 }
 
@@ -98,6 +109,37 @@ impl PciNotifier {
             .chain([&self.config])
             .for_each(|vector| vector.store(NO_VECTOR, Ordering::Release));
         self.take_causes();
+    }
+
+    /// What the driver has chosen, and what is pending.
+    pub fn state(&self) -> NotifierState {
+        NotifierState {
+            config: self.vector_of(None),
+            queues: self.queues.iter().map(|vector| vector.load(Ordering::Acquire)).collect(),
+            vectors: self.msix.state(),
+            causes: self.intx().causes,
+        }
+    }
+
+    /// Has what a driver has chosen, and what is pending; the other arguments are as of [`PciNotifier::set_control`]. No message is
+    /// sent. `None` if it can't have been so.
+    pub fn restore(&self, state: &NotifierState, (msix, masked): (bool, bool), intx: bool) -> Option<()> {
+        let is_choice = |vector: &u16| *vector == NO_VECTOR || self.msix.has(*vector);
+        let fits = state.queues.len() == self.queues.len()
+            && state.queues.iter().chain([&state.config]).all(is_choice)
+            && state.causes & !(CAUSE_QUEUE | CAUSE_CONFIG) == 0;
+        if !fits {
+            return None;
+        }
+        self.msix.restore(&state.vectors, msix, masked)?;
+        self.queues
+            .iter()
+            .zip(&state.queues)
+            .for_each(|(queue, vector)| queue.store(*vector, Ordering::Release));
+        self.config.store(state.config, Ordering::Release);
+        self.intx().causes = state.causes;
+        self.set_control((msix, masked), intx);
+        Some(())
     }
 
     fn add_cause(&self, cause: u8) {

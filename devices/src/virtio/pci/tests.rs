@@ -1,10 +1,10 @@
 //! What only PCI has.
 
 use super::*;
-use crate::MsiMessage;
 use crate::virtio::testing::pci::{BAR, FIRST_BAR, MEMORY, PciDriver, Way};
 use crate::virtio::testing::{Driver, Inline, ram};
 use crate::virtio::{Notifier, Rng, RngBackend};
+use crate::{MsiMessage, Save};
 
 fn driver(way: Way) -> PciDriver {
     let reactor = Inline::new();
@@ -232,4 +232,61 @@ fn a_storm_of_accesses_leaves_a_device_that_can_be_reset() {
     one.write_config(0x04, &[6, 0]);
     one.set_status(0);
     assert_eq!((one.status(), one.device_id(), one.max_size(0)), (0, 4, 64));
+}
+
+#[test]
+fn a_restored_device_tells_its_host_where_things_are() {
+    let mut before = driver(Way::Msix);
+    before.write_config(before.window + 8, &[0x12, 0, 0, 0, 2, 0, 0, 0]);
+    before.write_config(0x3c, &[11]);
+    // Pending while it is masked.
+    before.write_common(0x10, &[1, 0]);
+    before.write(before.table + 16 + 12, &[1, 0, 0, 0]);
+    before.function().notifier.config();
+    let saved = before.pci.save().unwrap();
+    let mut after = untouched();
+    after.find_structures();
+    after.bar = BAR;
+    after.pci.restore(&saved).unwrap();
+    assert_eq!(doorbells(&after), [BAR + 0x3000]);
+    assert_eq!(after.config::<2>(after.window + 16), [1, 0]);
+    assert_eq!((after.config::<2>(0x3c), after.isr()), ([11, 1], 2));
+    let message = MsiMessage { address: 0xfee0_1000, data: 0x40 };
+    let (set, sent) = {
+        let log = after.host.0.lock().unwrap();
+        (log.set.clone(), log.sent.clone())
+    };
+    assert_eq!((set, sent), (vec![(0, message)], vec![]), "nothing is sent");
+    after.write(after.table + 16 + 12, &[0, 0, 0, 0]);
+    assert_eq!(after.host.0.lock().unwrap().sent, [1]);
+}
+
+#[test]
+fn registers_that_no_driver_can_write_are_refused() {
+    let saved = driver(Way::Msix).function().save().unwrap();
+    let restore = |at: usize, value: u8| {
+        let mut saved = saved.clone();
+        assert_ne!(saved.bytes[at], value);
+        saved.bytes[at] = value;
+        untouched().function().restore(&saved)
+    };
+    // Command, BAR, line, MSI-X's control; bar, offset and length of the way; selectors; the vectors that are chosen.
+    assert_eq!(saved.bytes[..13], [6, 0, 0, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0x80]);
+    assert_eq!(saved.bytes[32..42], [0xff, 0xff, 1, 0, 0, 0, 0xff, 0xff, 2, 0]);
+    restore(8, 7).unwrap();
+    restore(32 + 22 + 4, 0x41).unwrap();
+    for (what, at, value) in [
+        ("ports", 0, 7),
+        ("a BAR that is not aligned", 3, 0x10),
+        ("a BAR's type", 2, 4),
+        ("another MSI-X", 11, 1),
+        ("a vector that there is not", 33, 0),
+        ("pending and not masked", 32 + 12 + 13, 1),
+    ] {
+        assert!(restore(at, value).is_err(), "{what}");
+    }
+    // A line's causes are behind the second vector.
+    let causes = 32 + 12 + 2 * 14;
+    restore(causes, 3).unwrap();
+    assert!(restore(causes, 4).is_err(), "a cause that there is not");
 }

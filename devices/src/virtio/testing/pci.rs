@@ -8,7 +8,7 @@ use vmm_sys_util::eventfd::EventFd;
 use super::Driver;
 use crate::pci::{Messages, PciHost};
 use crate::virtio::{Core, Doorbells, PciWiring, VirtioDevice, VirtioPci, Worker};
-use crate::{GuestRam, Line, MsiMessage, Window};
+use crate::{GuestRam, Line, MsiMessage, Save, Window};
 
 pub const MEMORY: Window = Window { base: 0x1_0000_0000, size: 0x10_0000 };
 /// Where the device is at first, and where this driver moves it.
@@ -318,10 +318,23 @@ impl Driver for PciDriver {
         assert_eq!(self.common(0x1c), [1, 0]);
     }
 
+    /// The way through configuration space is left as it was.
     fn ring(&mut self, queue: u16) {
+        let way: [u8; 12] = self.config(self.window + 4);
         self.write_common(0x16, &queue.to_le_bytes());
         let at = u64::from(u16::from_le_bytes(self.common(0x1e)));
         self.write(self.notify + at * self.step, &queue.to_le_bytes());
+        self.write_config(self.window + 4, &way);
+    }
+
+    fn reset_queue(&mut self, queue: u16) {
+        self.write_common(0x16, &queue.to_le_bytes());
+        self.write_common(0x3a, &[1, 0]);
+        assert_eq!(
+            (self.common(0x3a), self.common(0x1c), self.common(0x1a)),
+            ([0; 2], [0; 2], [0xff; 2]),
+            "it has ended, and the queue is as it was at first"
+        );
     }
 
     fn told(&mut self) -> (bool, bool) {
@@ -346,5 +359,21 @@ impl Driver for PciDriver {
 
     fn core(&mut self) -> &mut Core {
         self.function().core()
+    }
+
+    fn saved(&mut self) -> &mut dyn Save {
+        &mut self.pci
+    }
+
+    /// Messages that were sent. The line's level is the device's own.
+    fn take_interrupts(&mut self) -> Box<dyn Any> {
+        let mut log = self.host.0.lock().unwrap();
+        log.edges = 0;
+        Box::new(std::mem::take(&mut log.sent))
+    }
+
+    fn give_interrupts(&mut self, interrupts: Box<dyn Any>) {
+        let sent: Vec<u16> = *interrupts.downcast().unwrap();
+        self.host.0.lock().unwrap().sent.extend(sent);
     }
 }

@@ -271,7 +271,14 @@ fn state_that_is_cut_off_or_mutated_does_no_harm() {
 
 #[test]
 fn golden_states() {
-    let names = ["virtio-mmio", "virtio-ccw-classic", "virtio-ccw-adapter"];
+    let names = [
+        "virtio-mmio",
+        "virtio-pci-msix",
+        "virtio-pci-pin",
+        "virtio-pci-config",
+        "virtio-ccw-classic",
+        "virtio-ccw-adapter",
+    ];
     for ((_, transport), name) in TRANSPORTS.into_iter().zip(names) {
         for subject in &DEVICES {
             let case = Case { subject, transport };
