@@ -1,6 +1,6 @@
 # A virtio entropy device on each transport, read by the guest: bytes come, by interrupts, and without exits for doorbells.
 # on: x86_64 aarch64 aarch64/gicv2 s390x
-# seconds: 360
+# seconds: 480
 . /lab/scenarios/lib.sh
 
 # try NAME INTERRUPTS ARG...: the interrupts are named so in the guest's list.
