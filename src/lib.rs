@@ -10,6 +10,7 @@ pub mod devices;
 pub mod loader;
 pub mod machine;
 pub mod memory;
+pub mod net;
 pub mod pci;
 pub mod platform;
 pub mod reactor;

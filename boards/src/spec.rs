@@ -105,6 +105,8 @@ pub enum Transport {
 pub enum VirtioKind {
     /// Entropy.
     Rng,
+    /// Network.
+    Net,
 }
 
 impl VirtioKind {
@@ -112,6 +114,7 @@ impl VirtioKind {
     pub const fn name(self) -> &'static str {
         match self {
             VirtioKind::Rng => "rng",
+            VirtioKind::Net => "net",
         }
     }
 }

@@ -41,9 +41,15 @@ def _stored(kind, body):
     return folder / "image"
 
 
+def _guest_base(isa):
+    archive = _base(isa, INSIDE / "guest-init")
+    archive.program("etc/udhcpc/default.script", (INSIDE / "guest-udhcpc").read_bytes())
+    return archive
+
+
 def guest(isa):
     """The initrd that the scenarios' guests run."""
-    return _stored(f"guest-{isa.name}", _base(isa, INSIDE / "guest-init").bytes())
+    return _stored(f"guest-{isa.name}", _guest_base(isa).bytes())
 
 
 def kexec_guest(isa):
@@ -51,17 +57,33 @@ def kexec_guest(isa):
 
     The kernel is bookworm's: trixie's for s390x are made without kexec.
     """
-    archive = _base(isa, INSIDE / "guest-init")
-    for name, body in programs.with_libraries(isa, "kexec-tools", "sbin/kexec"):
-        archive.program(name, body)
-    archive.link("lib64", "lib")
+    archive = _guest_base(isa)
+    _add_program(archive, isa, "kexec-tools", "sbin/kexec")
     archive.file("boot/vmlinuz", (Kernel(isa, "bookworm").folder / "vmlinuz").read_bytes())
     archive.file("boot/initrd.img", guest(isa).read_bytes())
     return _stored(f"kexec-{isa.name}", archive.bytes())
 
 
-#: Initrds for guests that scenarios can ask for, by their names in /lab
-GUESTS = {"initrd-kexec.img": kexec_guest}
+def passt(isa):
+    """passt and what it needs, to be unpacked on the emulated host."""
+    archive = cpio.Archive()
+    _add_program(archive, isa, "passt", "bin/passt")
+    # It is started as root, and goes on as nobody.
+    archive.file("etc/passwd", b"root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n")
+    archive.file("etc/resolv.conf", b"nameserver 127.0.0.1\n")
+    return _stored(f"passt-{isa.name}", archive.bytes())
+
+
+#: Archives that scenarios can ask for, by their names in /lab: initrds for guests, and programs for the host
+GUESTS = {"initrd-kexec.img": kexec_guest, "passt.cpio": passt}
+
+
+def _add_program(archive, isa, package, program):
+    for name, body in programs.with_libraries(isa, package, program):
+        archive.program(name, body)
+    archive.link("lib64", "lib")
+
+
 def _add_modules(archive, modules, parameters):
     lines = [f"{name} {parameters.get(name, '')}\n" for name, _ in modules]
     archive.file("modules/order", "".join(lines).encode())

@@ -134,7 +134,7 @@ impl TryFrom<String> for MemorySpec {
 }
 
 /// Bytes of a size such as `512M`; a bare number counts MiB, as users of QEMU expect.
-fn parse_size(text: &str) -> Result<u64, String> {
+pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     let bad = || format!("'{text}' is no size (examples: 512M, 2G)");
     let (digits, shift) = match text.as_bytes().last().ok_or_else(bad)?.to_ascii_uppercase() {
         b'K' => (&text[..text.len() - 1], 10),

@@ -6,6 +6,8 @@ mod machine_args;
 mod plan;
 mod run;
 
+pub(crate) use machine_args::parse_size;
+
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;

@@ -4,6 +4,7 @@
 //! has of the host for as long as triarch runs ([`HostDevice`]): files, sockets, interfaces. Of that, the device is made anew at each
 //! boot of the machine.
 
+mod net;
 mod options;
 mod rng;
 
@@ -16,6 +17,7 @@ use serde::de::DeserializeOwned;
 use triarch_boards::VirtioKind;
 use triarch_devices::virtio::{Backend, VirtioDevice};
 
+pub use net::{LinkSpec, Mac, NetSpec};
 pub use rng::RngSpec;
 
 /// What a user asks for.
@@ -49,6 +51,10 @@ pub struct DeviceSpecs {
     /// Have an entropy device, `--rng` or `--rng=source=FILE`, which is instead of the host's /dev/urandom
     #[arg(long, value_name = "SPEC", num_args = 0..=1, require_equals = true, default_missing_value = "", value_parser = spec::<RngSpec>)]
     rng: Option<RngSpec>,
+
+    /// Have a network device, `user[,forward=8022:22]`, `tap=NAME` or `tap` (a new one), with `mac=`, `mtu=`, `queues=`; may be given again
+    #[arg(long, value_name = "SPEC", value_parser = spec::<NetSpec>)]
+    net: Vec<NetSpec>,
 }
 
 /// A specification of the command line's form, `key=value,flag,...`.
@@ -59,7 +65,9 @@ fn spec<T: DeserializeOwned>(text: &str) -> Result<T, options::Error> {
 impl DeviceSpecs {
     /// All of them, each with its option's name, in the order in which the guest finds them.
     fn all(&self) -> impl Iterator<Item = (&'static str, &dyn DeviceSpec)> {
-        self.rng.iter().map(|rng| ("--rng", rng as &dyn DeviceSpec))
+        let rng = self.rng.iter().map(|rng| ("--rng", rng as &dyn DeviceSpec));
+        let net = self.net.iter().map(|net| ("--net", net as &dyn DeviceSpec));
+        rng.chain(net)
     }
 
     /// Their kinds, in that order.
@@ -78,6 +86,6 @@ impl DeviceSpecs {
     /// These, and those of `other` behind them.
     #[must_use]
     pub fn and(self, other: DeviceSpecs) -> DeviceSpecs {
-        DeviceSpecs { rng: self.rng.or(other.rng) }
+        DeviceSpecs { rng: self.rng.or(other.rng), net: [self.net, other.net].concat() }
     }
 }

@@ -1,10 +1,11 @@
 //! Specifications in the command line's form: `key=value,flag,...`, into any type that serde knows.
 //!
-//! A flag without a value is `true`; `on` and `off` are booleans too. A comma in a value is written twice, as QEMU has it.
+//! A flag without a value is `true`; `on` and `off` are booleans too. A comma in a value is written twice, as QEMU has it. A key that
+//! is there several times is a list.
 
 use std::fmt;
 
-use serde::de::value::MapDeserializer;
+use serde::de::value::{MapDeserializer, SeqDeserializer};
 use serde::de::{DeserializeOwned, IntoDeserializer, Visitor};
 use serde::{Deserializer, forward_to_deserialize_any};
 
@@ -34,15 +35,18 @@ fn split(text: &str) -> Vec<(String, Value)> {
     }
     // No argument of a program holds a NUL.
     let parts = text.replace(",,", "\0");
-    let parts = parts.split(',').map(|part| part.replace('\0', ","));
-    parts
-        .map(|part| match part.split_once('=') {
-            Some((key, value)) => {
-                (key.to_owned(), Value { key: key.to_owned(), text: Some(value.to_owned()) })
-            }
-            None => (part.clone(), Value { key: part, text: None }),
-        })
-        .collect()
+    let mut found: Vec<(String, Value)> = Vec::new();
+    for part in parts.split(',').map(|part| part.replace('\0', ",")) {
+        let (key, text) = match part.split_once('=') {
+            Some((key, text)) => (key, Some(text.to_owned())),
+            None => (part.as_str(), None),
+        };
+        match found.iter_mut().find(|(known, _)| known == key) {
+            Some((_, value)) => value.more.push(text),
+            None => found.push((key.to_owned(), Value { key: key.to_owned(), text, more: Vec::new() })),
+        }
+    }
+    found
 }
 
 /// A value that becomes what its key's type asks for.
@@ -50,11 +54,23 @@ struct Value {
     key: String,
     /// `None` of a flag.
     text: Option<String>,
+    /// Those of the same key that follow.
+    more: Vec<Option<String>>,
 }
 
 impl Value {
+    /// The only value of its key.
+    fn only(self) -> Result<Option<String>, Error> {
+        if self.more.is_empty() {
+            Ok(self.text)
+        } else {
+            Err(Error(format!("duplicate field `{}`", self.key)))
+        }
+    }
+
     fn text(self) -> Result<String, Error> {
-        self.text.ok_or_else(|| Error(format!("{} needs a value: {0}=...", self.key)))
+        let key = self.key.clone();
+        self.only()?.ok_or_else(|| Error(format!("{key} needs a value: {key}=...")))
     }
 }
 
@@ -84,17 +100,18 @@ impl<'de> Deserializer<'de> for Value {
     type Error = Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        match self.text {
+        match self.only()? {
             Some(text) => visitor.visit_string(text),
             None => visitor.visit_bool(true),
         }
     }
 
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        match self.text.as_deref() {
+        let key = self.key.clone();
+        match self.only()?.as_deref() {
             None | Some("on" | "true") => visitor.visit_bool(true),
             Some("off" | "false") => visitor.visit_bool(false),
-            Some(text) => Err(Error(format!("{}={text} is neither on nor off", self.key))),
+            Some(text) => Err(Error(format!("{key}={text} is neither on nor off"))),
         }
     }
 
@@ -123,6 +140,12 @@ impl<'de> Deserializer<'de> for Value {
         visitor.visit_newtype_struct(self)
     }
 
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        let Value { key, text, more } = self;
+        let one = |text| Value { key: key.clone(), text, more: Vec::new() };
+        visitor.visit_seq(SeqDeserializer::new(std::iter::once(text).chain(more).map(one)))
+    }
+
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         name: &'static str,
@@ -134,7 +157,7 @@ impl<'de> Deserializer<'de> for Value {
     }
 
     forward_to_deserialize_any! {
-        i8 i16 i128 u128 f32 f64 char bytes byte_buf unit unit_struct seq tuple tuple_struct map struct identifier ignored_any
+        i8 i16 i128 u128 f32 f64 char bytes byte_buf unit unit_struct tuple tuple_struct map struct identifier ignored_any
     }
 }
 
@@ -161,10 +184,11 @@ mod tests {
         readonly: bool,
         queues: Option<u16>,
         mode: Option<Mode>,
+        ports: Option<Vec<u16>>,
     }
 
     fn path_only(path: &str) -> Spec {
-        Spec { path: path.into(), readonly: false, queues: None, mode: None }
+        Spec { path: path.into(), readonly: false, queues: None, mode: None, ports: None }
     }
 
     #[test]
@@ -174,6 +198,9 @@ mod tests {
         assert_eq!(parse("path=12,readonly=off"), Ok(path_only("12")));
         assert_eq!(parse("path=true"), Ok(path_only("true")));
         assert_eq!(parse("path=a=b,,c,readonly=false"), Ok(path_only("a=b,c")));
+        let ports = |text| parse::<Spec>(text).map(|spec| spec.ports);
+        assert_eq!(ports("ports=1,path=x,ports=2"), Ok(Some(vec![1, 2])));
+        assert_eq!(ports("ports=1,path=x"), Ok(Some(vec![1])));
         let read_only = |text| parse::<Spec>(text).map(|spec| (spec.readonly, spec.mode));
         assert_eq!(read_only("readonly=on,path=x,mode=fast"), Ok((true, Some(Mode::Fast))));
     }
@@ -184,6 +211,9 @@ mod tests {
             ("", "missing field `path`"),
             ("path", "path needs a value: path=..."),
             ("path=a,path=b", "duplicate field `path`"),
+            ("path=a,readonly,readonly", "duplicate field `readonly`"),
+            ("path=a,queues=1,queues=2", "duplicate field `queues`"),
+            ("path=a,ports=1,ports", "ports needs a value"),
             ("path=a,writable", "unknown field `writable`"),
             ("path=a,", "unknown field ``"),
             ("path=a,readonly=maybe", "readonly=maybe is neither on nor off"),

@@ -9,7 +9,9 @@
 mod ccw;
 mod core;
 mod fault;
+mod limit;
 mod mmio;
+mod net;
 mod pci;
 mod queue;
 mod rng;
@@ -21,7 +23,11 @@ mod worker;
 
 pub use ccw::{AdapterRoute, AdapterRoutes, CcwWiring, VirtioCcw};
 pub use core::{Core, QueueSetup, status};
+pub use limit::Limits;
 pub use mmio::{MmioNotifier, VirtioMmio};
+pub use net::{
+    DEFAULT_MTU, HEADER, Link, MAX_FRAME, MAX_PAIRS, MIN_MTU, Net, NetBackend, NetConfig, Offloads,
+};
 pub use pci::{Doorbells, MakeDoorbells, PciWiring, VirtioPci};
 pub use queue::{Buffer, Chain, Malformed, Queue, slices};
 pub use rng::{Rng, RngBackend};
@@ -35,6 +41,8 @@ use crate::Save;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub enum DeviceType {
+    /// Network (5.1).
+    Network = virtio_ids::VIRTIO_ID_NET,
     /// Entropy (5.4).
     Entropy = virtio_ids::VIRTIO_ID_RNG,
 }

@@ -4,7 +4,7 @@
 //! whole before a device sees it, and a queue that breaks the rules gives no more chains until the device is reset.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{Ordering, fence};
 
 use virtio_bindings::virtio_ring::VRING_AVAIL_F_NO_INTERRUPT;
 use virtio_queue::{DescriptorChain, QueueOwnedT, QueueT};
@@ -118,18 +118,24 @@ pub(super) struct Wiring {
 pub struct Queue {
     ring: virtio_queue::Queue,
     wiring: Wiring,
-    /// Whether something was given back since the driver was last told.
-    untold: bool,
+    /// The position in the used ring up to which the driver has been told, or did not want to be.
+    told: u16,
 }
 
 impl Queue {
-    pub(super) const fn new(ring: virtio_queue::Queue, wiring: Wiring) -> Self {
-        Queue { ring, wiring, untold: false }
+    pub(super) fn new(ring: virtio_queue::Queue, wiring: Wiring) -> Self {
+        let told = ring.next_used();
+        Queue { ring, wiring, told }
     }
 
     /// Its number.
     pub const fn index(&self) -> u16 {
         self.wiring.index
+    }
+
+    /// Its number of entries, the most chains that can be with the device.
+    pub fn size(&self) -> u16 {
+        self.ring.size()
     }
 
     /// The RAM that its buffers lie in.
@@ -167,36 +173,60 @@ impl Queue {
         }
     }
 
+    /// Takes back the last `count` times of [`Queue::pop`]: those chains are available again. None of them may have been pushed.
+    pub fn unpop(&mut self, count: u16) {
+        self.ring.set_next_avail(self.ring.next_avail().wrapping_sub(count));
+    }
+
     /// Gives a chain back, `written` bytes of its writable buffers filled.
     pub fn push(&mut self, head: u16, written: u32) {
-        if self.ring.add_used(&self.wiring.ram, head, written).is_err() {
+        self.push_all(&[(head, written)]);
+    }
+
+    /// Gives chains back, as [`Queue::push`] does, that the driver must find together.
+    pub fn push_all(&mut self, chains: &[(u16, u32)]) {
+        let Some(((head, written), others)) = chains.split_last() else { return };
+        let ram = &self.wiring.ram;
+        let pushed = others.iter().try_for_each(|(head, written)| {
+            let at = self.ring.next_used();
+            let element = 4 + 8 * u64::from(at % self.ring.size());
+            let bytes = (u64::from(*head) | u64::from(*written) << 32).to_le_bytes();
+            self.ring.set_next_used(at.wrapping_add(1));
+            ram.write_slice(&bytes, GuestAddress(self.ring.used_ring().wrapping_add(element)))
+        });
+        // The last one makes the index known.
+        if pushed.is_err() || self.ring.add_used(ram, *head, *written).is_err() {
             self.break_down(Malformed::Used);
         }
-        self.untold = true;
     }
 
     /// Tells the driver of what was given back, if it wants to know.
     pub fn notify(&mut self) {
-        if !std::mem::take(&mut self.untold) {
+        let (old, new) = (self.told, self.ring.next_used());
+        if old == new {
             return;
         }
-        match self.wants_notification() {
+        self.told = new;
+        match self.wants_notification(old, new) {
             Ok(true) => self.wiring.notifier.queue(self.wiring.index),
             Ok(false) => {}
-            Err(malformed) => self.break_down(malformed),
+            Err(_) => self.break_down(Malformed::Ring),
         }
     }
 
-    fn wants_notification(&mut self) -> Result<bool, Malformed> {
-        let ram = &self.wiring.ram;
-        // Fences what was given back against what is read now.
-        let wanted = self.ring.needs_notification(ram).map_err(|_| Malformed::Ring)?;
-        if !wanted || self.ring.event_idx_enabled() {
-            return Ok(wanted);
+    /// Whether the driver wants to know that the used ring has got from position `old` to `new` (VIRTIO 1.2, 2.7.7 and 2.7.10).
+    fn wants_notification(&self, old: u16, new: u16) -> vm_memory::guest_memory::Result<bool> {
+        // What was given back is there before it is read what the driver wants.
+        fence(Ordering::SeqCst);
+        let word = |offset| {
+            let address = GuestAddress(self.ring.avail_ring().wrapping_add(offset));
+            self.wiring.ram.load(address, Ordering::Relaxed).map(u16::from_le)
+        };
+        if self.ring.event_idx_enabled() {
+            let event = word(4 + 2 * u64::from(self.ring.size()))?;
+            return Ok(new.wrapping_sub(event).wrapping_sub(1) < new.wrapping_sub(old));
         }
-        let flags: u16 =
-            ram.load(GuestAddress(self.ring.avail_ring()), Ordering::Relaxed).map_err(|_| Malformed::Ring)?;
-        Ok(u32::from(u16::from_le(flags)) & VRING_AVAIL_F_NO_INTERRUPT == 0)
+        Ok(u32::from(word(0)?) & VRING_AVAIL_F_NO_INTERRUPT == 0)
     }
 
     /// Tells the driver that the doorbell need not be rung for a while.
@@ -222,6 +252,12 @@ impl Queue {
     /// No more chains than the queue is long are served in one go: if there are more then, the doorbell rings again, so that
     /// a driver that never ends can't keep a worker from its other duties.
     pub fn serve(&mut self, mut serve: impl FnMut(&GuestRam, &Chain) -> u32) {
+        self.serve_while(|ram, chain| Some(serve(ram, chain)));
+    }
+
+    /// As [`Queue::serve`], until `serve` says `None` of a chain, which stays available then: the doorbell may stay silent until it
+    /// is called again. Returns whether that was so.
+    pub fn serve_while(&mut self, mut serve: impl FnMut(&GuestRam, &Chain) -> Option<u32>) -> bool {
         let mut rest = self.ring.size();
         self.mute();
         while rest > 0 {
@@ -233,13 +269,18 @@ impl Queue {
                 break;
             };
             rest -= 1;
-            let written = serve(&self.wiring.ram, &chain);
+            let Some(written) = serve(&self.wiring.ram, &chain) else {
+                self.unpop(1);
+                self.notify();
+                return true;
+            };
             self.push(chain.head, written);
         }
         if rest == 0 && self.unmute() {
             self.ring_again();
         }
         self.notify();
+        false
     }
 
     /// Rings the queue's doorbell, for work that was left.

@@ -3,6 +3,7 @@
 mod changes;
 mod saved;
 
+use super::net::testing as net;
 use super::testing::ccw::{CcwDriver, Told};
 use super::testing::pci::{PciDriver, Way};
 use super::testing::{Driver, INDIRECT, Inline, MmioDriver, NEXT, RAM_SIZE, Ring, WRITE, ram};
@@ -69,17 +70,44 @@ struct Subject {
 }
 
 /// Every device.
-const DEVICES: [Subject; 1] = [Subject {
-    name: "rng",
-    id: 4,
-    make: |reactor| (Box::new(Rng), reactor.worker(RngBackend::new(Counting(1)))),
-    features: FEATURES,
-    queue: 0,
-    request: |ring, first| {
-        ring.describe(first, &[(0x8000, 3, WRITE | NEXT, first + 1), (0x9000, 2, WRITE, 0)])
+const DEVICES: [Subject; 3] = [
+    Subject {
+        name: "rng",
+        id: 4,
+        make: |reactor| (Box::new(Rng), reactor.worker(RngBackend::new(Counting(1)))),
+        features: FEATURES,
+        queue: 0,
+        request: |ring, first| {
+            ring.describe(first, &[(0x8000, 3, WRITE | NEXT, first + 1), (0x9000, 2, WRITE, 0)])
+        },
+        written: 5,
     },
-    written: 5,
-}];
+    Subject {
+        name: "net-receive",
+        id: 1,
+        make: net::endless,
+        features: FEATURES | net::FEATURES,
+        queue: 0,
+        request: |ring, first| {
+            ring.describe(first, &[(0x8000, 20, WRITE | NEXT, first + 1), (0x9000, 1800, WRITE, 0)])
+        },
+        written: 12 + 60,
+    },
+    Subject {
+        name: "net-transmit",
+        id: 1,
+        make: net::endless,
+        features: FEATURES | net::FEATURES,
+        queue: 1,
+        request: |ring, first| {
+            ring.describe(
+                first,
+                &[(0x8000, 11, NEXT, first + 1), (0x9000, 60, NEXT, first + 2), (0xa000, 7, 0, 0)],
+            )
+        },
+        written: 0,
+    },
+];
 
 /// What every device offers.
 const FEATURES: u64 = VERSION_1 | EVENT_IDX | INDIRECT_DESC;
