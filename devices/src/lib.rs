@@ -9,6 +9,7 @@ mod bus;
 pub mod css;
 mod i8042;
 mod ioapic;
+mod log;
 pub mod pci;
 mod pl011;
 mod pl031;

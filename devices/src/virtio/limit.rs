@@ -142,8 +142,8 @@ impl Brake {
     }
 
     /// Work of so many bytes is let through.
-    pub fn take(&mut self, bytes: usize) {
-        self.limiter.take(u64::try_from(bytes).unwrap_or(u64::MAX));
+    pub fn take(&mut self, bytes: u64) {
+        self.limiter.take(bytes);
     }
 
     /// What is readable when the wait is over; then it is let go.

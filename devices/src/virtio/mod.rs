@@ -6,6 +6,7 @@
 //!
 //! A device never knows which transport it is on, and a transport never knows what a device does.
 
+mod blk;
 mod ccw;
 mod core;
 mod fault;
@@ -21,6 +22,7 @@ mod testing;
 mod tests;
 mod worker;
 
+pub use blk::{Blk, BlkBackend, Completion, Disk, DiskInfo, MAX_IN_FLIGHT, Operation, Request, SECTOR};
 pub use ccw::{AdapterRoute, AdapterRoutes, CcwWiring, VirtioCcw};
 pub use core::{Core, QueueSetup, status};
 pub use limit::Limits;
@@ -43,6 +45,8 @@ use crate::Save;
 pub enum DeviceType {
     /// Network (5.1).
     Network = virtio_ids::VIRTIO_ID_NET,
+    /// A disk (5.2).
+    Block = virtio_ids::VIRTIO_ID_BLOCK,
     /// Entropy (5.4).
     Entropy = virtio_ids::VIRTIO_ID_RNG,
 }

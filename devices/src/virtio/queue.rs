@@ -54,6 +54,9 @@ pub enum Malformed {
     /// A buffer lies outside of RAM.
     #[error("a buffer lies outside of RAM")]
     Outside,
+    /// A chain is no request of its device.
+    #[error("a chain lacks the buffers of a request")]
+    Request,
     /// The used ring can't be written.
     #[error("its used ring can't be written")]
     Used,
@@ -288,6 +291,11 @@ impl Queue {
         if let Err(error) = self.wiring.doorbell.write(1) {
             tracing::error!("the doorbell of virtqueue {} can't be rung: {error}", self.wiring.index);
         }
+    }
+
+    /// A chain that was popped makes no request: the driver has broken the rules of its device.
+    pub fn refuse(&self) {
+        self.break_down(Malformed::Request);
     }
 
     /// The driver has broken the rules.

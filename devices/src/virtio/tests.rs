@@ -7,7 +7,7 @@ use super::net::testing as net;
 use super::testing::ccw::{CcwDriver, Told};
 use super::testing::pci::{PciDriver, Way};
 use super::testing::{Driver, INDIRECT, Inline, MmioDriver, NEXT, RAM_SIZE, Ring, WRITE, ram};
-use super::{Rng, RngBackend, VirtioDevice, Worker, status};
+use super::{Blk, BlkBackend, DiskInfo, Limits, Rng, RngBackend, VirtioDevice, Worker, blk, status};
 use crate::GuestRam;
 
 const VERSION_1: u64 = 1 << 32;
@@ -70,7 +70,7 @@ struct Subject {
 }
 
 /// Every device.
-const DEVICES: [Subject; 3] = [
+const DEVICES: [Subject; 4] = [
     Subject {
         name: "rng",
         id: 4,
@@ -106,6 +106,25 @@ const DEVICES: [Subject; 3] = [
             )
         },
         written: 0,
+    },
+    Subject {
+        name: "blk",
+        id: 2,
+        make: |reactor| {
+            let info = DiskInfo { sectors: 8, ..blk::tests::info() };
+            let disk = Box::new(blk::tests::MemDisk::new(8));
+            let backend = BlkBackend::new(disk, info.clone(), Limits::default()).unwrap();
+            (Box::new(Blk::new(&info)), reactor.worker(backend))
+        },
+        features: FEATURES | 0x6644,
+        queue: 0,
+        // Reads a sector.
+        request: |ring, first| {
+            ring.write(0x8000, &[0; 16]);
+            let data = (0x9000, 512, WRITE | NEXT, first + 2);
+            ring.describe(first, &[(0x8000, 16, NEXT, first + 1), data, (0xa000, 1, WRITE, 0)]);
+        },
+        written: 513,
     },
 ];
 

@@ -65,7 +65,7 @@ impl Receiver {
             match self.frame(link) {
                 Ok(len) => {
                     if let Some(brake) = &mut brake {
-                        brake.take(len);
+                        brake.take(len as u64);
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,

@@ -36,7 +36,7 @@ impl Transmitter {
             match send(link, ram, chain) {
                 Ok(len) => {
                     if let Some(brake) = &mut brake {
-                        brake.take(len);
+                        brake.take(len as u64);
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return None,
