@@ -7,6 +7,7 @@ pub mod channel;
 pub mod cli;
 pub mod console;
 pub mod devices;
+pub mod disk;
 pub mod loader;
 pub mod machine;
 pub mod memory;

@@ -213,6 +213,26 @@ fn a_plan_shows_where_virtio_devices_sit() {
 }
 
 #[test]
+fn disks_of_a_file_come_before_those_of_options() {
+    let files = Kernels::new();
+    files.put("disks.toml", b"[[devices.disk]]\npath = 'a'\nreadonly = true\n[[devices.disk]]\npath = 'b'\n");
+    let plan = |args: &[&str]| triarch(&[&["plan", "--board", "virt"], args].concat()).unwrap().1;
+    // A plan opens no image.
+    let three = plan(&["--disk", "path=a", "--disk", "path=b,format=qcow2", "--disk", "path=c", "--rng"]);
+    assert_eq!(plan(&[&files.arg("disks.toml"), "--disk", "path=c,iops=5", "--rng"]), three);
+    let of_virtio = three.lines().filter(|line| line.contains("virtio-"));
+    let kinds: Vec<_> = of_virtio.map(|line| line.contains("virtio-blk")).collect();
+    assert_eq!(kinds, [true, true, true, false], "{three}");
+    let kernel = files.arg("arm64");
+    let absent = format!("path={}", files.arg("absent"));
+    assert_eq!(triarch(&["run", "--kernel", &kernel, "--disk", "readonly"]).map(|(status, _)| status), Ok(2));
+    assert!(
+        refusal(&["run", "--kernel", &kernel, "--kvm", &files.arg("no-kvm"), "--disk", &absent])
+            .contains("no-kvm")
+    );
+}
+
+#[test]
 fn a_bad_machine_file_is_refused_by_name() {
     let files = Kernels::new();
     for (text, why) in [

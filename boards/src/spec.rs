@@ -103,6 +103,8 @@ pub enum Transport {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum VirtioKind {
+    /// A disk.
+    Blk,
     /// Entropy.
     Rng,
     /// Network.
@@ -113,6 +115,7 @@ impl VirtioKind {
     /// Its name in plans.
     pub const fn name(self) -> &'static str {
         match self {
+            VirtioKind::Blk => "blk",
             VirtioKind::Rng => "rng",
             VirtioKind::Net => "net",
         }

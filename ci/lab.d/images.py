@@ -6,6 +6,7 @@ import cache
 import cpio
 import debian
 import programs
+from isas import EXT4
 from kernels import Kernel
 
 INSIDE = pathlib.Path(__file__).parent / "inside"
@@ -58,7 +59,7 @@ def kexec_guest(isa):
     The kernel is bookworm's: trixie's for s390x are made without kexec.
     """
     archive = _guest_base(isa)
-    _add_program(archive, isa, "kexec-tools", "sbin/kexec")
+    _add_programs(archive, isa, "kexec-tools", "sbin/kexec")
     archive.file("boot/vmlinuz", (Kernel(isa, "bookworm").folder / "vmlinuz").read_bytes())
     archive.file("boot/initrd.img", guest(isa).read_bytes())
     return _stored(f"kexec-{isa.name}", archive.bytes())
@@ -67,19 +68,31 @@ def kexec_guest(isa):
 def passt(isa):
     """passt and what it needs, to be unpacked on the emulated host."""
     archive = cpio.Archive()
-    _add_program(archive, isa, "passt", "bin/passt")
+    _add_programs(archive, isa, "passt", "bin/passt")
     # It is started as root, and goes on as nobody.
     archive.file("etc/passwd", b"root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n")
     archive.file("etc/resolv.conf", b"nameserver 127.0.0.1\n")
     return _stored(f"passt-{isa.name}", archive.bytes())
 
 
+def disk_guest(isa):
+    """The initrd of guests with disks: the guests' own, with drivers, ext4, and what makes and checks file systems."""
+    archive = _base(isa, INSIDE / "guest-init")
+    _add_modules(archive, Kernel(isa, "trixie").modules(isa.guest_modules + EXT4), {})
+    _add_programs(archive, isa, "e2fsprogs", "sbin/mke2fs", "sbin/e2fsck")
+    return _stored(f"disk-{isa.name}", archive.bytes())
+
+
 #: Archives that scenarios can ask for, by their names in /lab: initrds for guests, and programs for the host
-GUESTS = {"initrd-kexec.img": kexec_guest, "passt.cpio": passt}
+GUESTS = {"initrd-kexec.img": kexec_guest, "initrd-disk.img": disk_guest, "passt.cpio": passt}
 
 
-def _add_program(archive, isa, package, program):
-    for name, body in programs.with_libraries(isa, package, program):
+def _add_programs(archive, isa, package, *paths):
+    """Adds programs of a package, with the libraries that they need."""
+    files = {}
+    for path in paths:
+        files.update(programs.with_libraries(isa, package, path))
+    for name, body in files.items():
         archive.program(name, body)
     archive.link("lib64", "lib")
 

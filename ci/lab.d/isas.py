@@ -25,6 +25,8 @@ class Isa:
 
 QUICK = "panic=-1 cryptomgr.notests=1 audit=0 lsm=capability loglevel=4"
 SHARE = ("9p", "9pnet_virtio")
+#: What a guest with a file system on a disk loads besides.
+EXT4 = ("ext4", "crc32c_generic")
 
 ISAS = {isa.name: isa for isa in (
     Isa("x86_64", "amd64", "x86_64-unknown-linux-gnu", "x86_64-linux-gnu-",
@@ -32,7 +34,7 @@ ISAS = {isa.name: isa for isa in (
          "bookworm": ("bookworm", "linux-image-amd64"),
          "trixie-cloud": ("trixie", "linux-image-cloud-amd64")},
         SHARE + ("kvm-amd", "tun"),
-        ("virtio_mmio", "virtio_pci", "virtio_rng", "virtio_net"),
+        ("virtio_mmio", "virtio_pci", "virtio_rng", "virtio_blk", "virtio_net"),
         f"console=ttyS0 nokaslr mitigations=off no_timer_check {QUICK} "
         "initcall_blacklist=load_system_certificate_list,jent_mod_init"),
     Isa("aarch64", "arm64", "aarch64-unknown-linux-gnu", "aarch64-linux-gnu-",
@@ -40,7 +42,7 @@ ISAS = {isa.name: isa for isa in (
          "bookworm": ("bookworm", "linux-image-arm64"),
          "trixie-16k": ("trixie", "linux-image-arm64-16k")},
         SHARE + ("tun",),
-        ("virtio_mmio", "virtio_pci", "virtio_rng", "virtio_net"),
+        ("virtio_mmio", "virtio_pci", "virtio_rng", "virtio_blk", "virtio_net"),
         f"console=ttyAMA0 nokaslr mitigations=off {QUICK} "
         "initcall_blacklist=load_system_certificate_list,jent_mod_init",
         ("", "gicv2")),
@@ -48,7 +50,7 @@ ISAS = {isa.name: isa for isa in (
         {"trixie": ("trixie", "linux-image-s390x"),
          "bookworm": ("bookworm", "linux-image-s390x")},
         ("kvm", "dasd_mod", "dasd_fba_mod", "tun"),
-        ("virtio_rng", "virtio_net"),
+        ("virtio_rng", "virtio_blk", "virtio_net"),
         f"console=ttysclp0 nokaslr {QUICK} initcall_blacklist=load_system_certificate_list,jent_mod_init",
         parameters={"kvm": "hpage=1"}),
 )}

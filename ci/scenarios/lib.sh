@@ -70,10 +70,20 @@ vm_boot() {
 
 # vm_boot_with_drivers NAME ARG...: vm_boot of trixie's kernel, with its modules for virtio devices, loaded.
 vm_boot_with_drivers() {
+	[ -e "$RUN/drivers.img" ] || cat /lab/initrd.img /lab/modules.img >"$RUN/drivers.img" || fail "no initrd"
+	INITRD=$RUN/drivers.img vm_boot_and_load "$@"
+}
+
+# vm_boot_with_ext4 NAME ARG...: the same, with ext4, mke2fs and e2fsck besides; for scenarios with `initrds: initrd-disk.img`.
+vm_boot_with_ext4() {
+	INITRD=/lab/initrd-disk.img vm_boot_and_load "$@"
+}
+
+# vm_boot_and_load NAME ARG...: vm_boot of trixie's kernel; loads the modules that its initrd has.
+vm_boot_and_load() {
 	vm=$1
 	shift
-	[ -e "$RUN/drivers.img" ] || cat /lab/initrd.img /lab/modules.img >"$RUN/drivers.img" || fail "no initrd"
-	INITRD=$RUN/drivers.img vm_boot "$vm" trixie/vmlinuz "$@"
+	vm_boot "$vm" trixie/vmlinuz "$@"
 	vm_ready "$vm"
 	vm_type "$vm" 'for m in $(cat /modules/order); do insmod /modules/$m.ko; done; echo drivers "are in"'
 	vm_wait "$vm" '^drivers are in' 120

@@ -4,6 +4,7 @@
 //! has of the host for as long as triarch runs ([`HostDevice`]): files, sockets, interfaces. Of that, the device is made anew at each
 //! boot of the machine.
 
+mod disk;
 mod net;
 mod options;
 mod rng;
@@ -17,6 +18,7 @@ use serde::de::DeserializeOwned;
 use triarch_boards::VirtioKind;
 use triarch_devices::virtio::{Backend, VirtioDevice};
 
+pub use disk::DiskSpec;
 pub use net::{LinkSpec, Mac, NetSpec};
 pub use rng::RngSpec;
 
@@ -48,6 +50,10 @@ pub type DeviceParts = (Box<dyn VirtioDevice>, Box<dyn Backend>);
 #[derive(Debug, Clone, Default, PartialEq, Args, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct DeviceSpecs {
+    /// Have a disk, from an image: FILE,format=raw|qcow2,readonly and more (docs/devices.md); may be given again
+    #[arg(long, value_name = "path=FILE,...", value_parser = spec::<DiskSpec>)]
+    disk: Vec<DiskSpec>,
+
     /// Have an entropy device, `--rng` or `--rng=source=FILE`, which is instead of the host's /dev/urandom
     #[arg(long, value_name = "SPEC", num_args = 0..=1, require_equals = true, default_missing_value = "", value_parser = spec::<RngSpec>)]
     rng: Option<RngSpec>,
@@ -65,9 +71,10 @@ fn spec<T: DeserializeOwned>(text: &str) -> Result<T, options::Error> {
 impl DeviceSpecs {
     /// All of them, each with its option's name, in the order in which the guest finds them.
     fn all(&self) -> impl Iterator<Item = (&'static str, &dyn DeviceSpec)> {
+        let disks = self.disk.iter().map(|disk| ("--disk", disk as &dyn DeviceSpec));
+        let nets = self.net.iter().map(|net| ("--net", net as &dyn DeviceSpec));
         let rng = self.rng.iter().map(|rng| ("--rng", rng as &dyn DeviceSpec));
-        let net = self.net.iter().map(|net| ("--net", net as &dyn DeviceSpec));
-        rng.chain(net)
+        disks.chain(nets).chain(rng)
     }
 
     /// Their kinds, in that order.
@@ -86,6 +93,7 @@ impl DeviceSpecs {
     /// These, and those of `other` behind them.
     #[must_use]
     pub fn and(self, other: DeviceSpecs) -> DeviceSpecs {
-        DeviceSpecs { rng: self.rng.or(other.rng), net: [self.net, other.net].concat() }
+        let (disk, net) = ([self.disk, other.disk].concat(), [self.net, other.net].concat());
+        DeviceSpecs { disk, net, rng: self.rng.or(other.rng) }
     }
 }
