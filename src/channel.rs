@@ -166,6 +166,8 @@ mod tests {
         fn stop(&mut self) -> Vec<Queue> {
             Vec::new()
         }
+
+        fn reset(&mut self) {}
     }
 
     fn ram() -> GuestRam {

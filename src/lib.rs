@@ -18,6 +18,7 @@ pub mod reactor;
 pub mod routes;
 pub mod s390x;
 pub mod shutdown;
+mod socket;
 pub mod stats;
 mod tell;
 pub mod vcpu;

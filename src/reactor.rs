@@ -135,6 +135,12 @@ impl Worker for ReactorWorker {
         self.place = Some(Place::Idle(station));
         queues
     }
+
+    fn reset(&mut self) {
+        if let Some(Place::Idle(station)) = &mut self.place {
+            station.reset();
+        }
+    }
 }
 
 #[cfg(test)]

@@ -109,6 +109,8 @@ pub enum VirtioKind {
     Rng,
     /// Network.
     Net,
+    /// Sockets.
+    Vsock,
 }
 
 impl VirtioKind {
@@ -118,6 +120,7 @@ impl VirtioKind {
             VirtioKind::Blk => "blk",
             VirtioKind::Rng => "rng",
             VirtioKind::Net => "net",
+            VirtioKind::Vsock => "vsock",
         }
     }
 }

@@ -83,8 +83,16 @@ def disk_guest(isa):
     return _stored(f"disk-{isa.name}", archive.bytes())
 
 
+def socat_guest(isa):
+    """The guests' own initrd with socat, which speaks to Unix sockets and to virtio's."""
+    archive = _base(isa, INSIDE / "guest-init")
+    _add_programs(archive, isa, "socat", "bin/socat")
+    return _stored(f"socat-{isa.name}", archive.bytes())
+
+
 #: Archives that scenarios can ask for, by their names in /lab: initrds for guests, and programs for the host
-GUESTS = {"initrd-kexec.img": kexec_guest, "initrd-disk.img": disk_guest, "passt.cpio": passt}
+GUESTS = {"initrd-kexec.img": kexec_guest, "initrd-disk.img": disk_guest, "initrd-socat.img": socat_guest,
+          "passt.cpio": passt}
 
 
 def _add_programs(archive, isa, package, *paths):

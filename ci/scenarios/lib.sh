@@ -68,9 +68,9 @@ vm_boot() {
 	vm_start "$vm" --kernel "$kernel" --initrd "$INITRD" --append "$APPEND${MORE_APPEND:+ $MORE_APPEND}" "$@"
 }
 
-# vm_boot_with_drivers NAME ARG...: vm_boot of trixie's kernel, with its modules for virtio devices, loaded.
+# vm_boot_with_drivers NAME ARG...: vm_boot of trixie's kernel, with its modules for virtio devices behind INITRD, loaded.
 vm_boot_with_drivers() {
-	[ -e "$RUN/drivers.img" ] || cat /lab/initrd.img /lab/modules.img >"$RUN/drivers.img" || fail "no initrd"
+	[ -e "$RUN/drivers.img" ] || cat "$INITRD" /lab/modules.img >"$RUN/drivers.img" || fail "no initrd"
 	INITRD=$RUN/drivers.img vm_boot_and_load "$@"
 }
 

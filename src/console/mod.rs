@@ -9,8 +9,7 @@ pub use terminal::restore_terminal;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::FileTypeExt;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -24,6 +23,7 @@ pub use output::OutputControl;
 pub use pending::Pending;
 use terminal::{Escape, RawMode, Typed};
 
+use crate::socket;
 use crate::tell::tell;
 
 /// Where the guest's console goes, as `--serial` names it.
@@ -187,14 +187,7 @@ impl Console {
     }
 
     fn socket(path: &Path) -> io::Result<Self> {
-        // A socket that a crashed run left is in the way: nobody listens there. Anything else under that name is not ours to remove.
-        if fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket())
-            && UnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
-        {
-            fs::remove_file(path)?;
-        }
-        let listener = UnixListener::bind(path)?;
-        listener.set_nonblocking(true)?;
+        let listener = socket::listen(path)?;
         let input = Input::Socket { listener, client: None, path: path.to_owned() };
         Ok(Self::new(Output::impatient(None), input))
     }
@@ -297,7 +290,7 @@ impl Drop for Console {
 mod tests {
     use std::fs::File;
     use std::io::{Read, Write};
-    use std::os::unix::net::UnixDatagram;
+    use std::os::unix::net::{UnixDatagram, UnixStream};
 
     use super::*;
 

@@ -8,6 +8,7 @@ mod disk;
 mod net;
 mod options;
 mod rng;
+mod vsock;
 
 use std::io;
 
@@ -21,6 +22,7 @@ use triarch_devices::virtio::{Backend, VirtioDevice};
 pub use disk::DiskSpec;
 pub use net::{LinkSpec, Mac, NetSpec};
 pub use rng::RngSpec;
+pub use vsock::VsockSpec;
 
 /// What a user asks for.
 pub trait DeviceSpec {
@@ -61,6 +63,9 @@ pub struct DeviceSpecs {
     /// Have a network device, `user[,forward=8022:22]`, `tap=NAME` or `tap` (a new one), with `mac=`, `mtu=`, `queues=`; may be given again
     #[arg(long, value_name = "SPEC", value_parser = spec::<NetSpec>)]
     net: Vec<NetSpec>,
+    /// Have sockets between guest and host: cid=N is the guest's address (3 and up), path=FILE the host's Unix socket
+    #[arg(long, value_name = "SPEC", value_parser = spec::<VsockSpec>)]
+    vsock: Option<VsockSpec>,
 }
 
 /// A specification of the command line's form, `key=value,flag,...`.
@@ -74,7 +79,8 @@ impl DeviceSpecs {
         let disks = self.disk.iter().map(|disk| ("--disk", disk as &dyn DeviceSpec));
         let nets = self.net.iter().map(|net| ("--net", net as &dyn DeviceSpec));
         let rng = self.rng.iter().map(|rng| ("--rng", rng as &dyn DeviceSpec));
-        disks.chain(nets).chain(rng)
+        let vsock = self.vsock.iter().map(|vsock| ("--vsock", vsock as &dyn DeviceSpec));
+        disks.chain(nets).chain(rng).chain(vsock)
     }
 
     /// Their kinds, in that order.
@@ -94,6 +100,6 @@ impl DeviceSpecs {
     #[must_use]
     pub fn and(self, other: DeviceSpecs) -> DeviceSpecs {
         let (disk, net) = ([self.disk, other.disk].concat(), [self.net, other.net].concat());
-        DeviceSpecs { disk, net, rng: self.rng.or(other.rng) }
+        DeviceSpecs { disk, net, rng: self.rng.or(other.rng), vsock: self.vsock.or(other.vsock) }
     }
 }

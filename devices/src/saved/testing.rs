@@ -56,16 +56,16 @@ pub fn golden(name: &str, saved: &Saved, other: &mut dyn Save) {
 }
 
 /// Numbers that look random (xorshift64).
-struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
     /// The same in each run.
-    const fn new() -> Self {
+    pub const fn new() -> Self {
         Random(0x1234_5678_9abc_def1)
     }
 
     /// Below `end`, which is not 0.
-    fn below(&mut self, end: usize) -> usize {
+    pub fn below(&mut self, end: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -81,7 +81,7 @@ impl Random {
     }
 
     /// Changes some of the bytes, or cuts them off, or adds some.
-    fn mutate(&mut self, bytes: &mut Vec<u8>) {
+    pub fn mutate(&mut self, bytes: &mut Vec<u8>) {
         for _ in 0..=self.below(3) {
             let at = self.below(bytes.len() + 1);
             match self.below(8) {

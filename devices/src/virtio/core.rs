@@ -272,6 +272,7 @@ impl Core {
     /// Takes the device back to its beginning. When it returns, no buffer of the driver's is touched any more.
     pub fn reset(&mut self) {
         self.stop();
+        self.worker.reset();
         self.status = 0;
         self.driver_features = 0;
         for queue in &mut self.queues {

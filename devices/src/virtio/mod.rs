@@ -20,6 +20,7 @@ mod rng;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod vsock;
 mod worker;
 
 pub use blk::{Blk, BlkBackend, Completion, Disk, DiskInfo, MAX_IN_FLIGHT, Operation, Request, SECTOR};
@@ -33,6 +34,7 @@ pub use net::{
 pub use pci::{Doorbells, MakeDoorbells, PciWiring, VirtioPci};
 pub use queue::{Buffer, Chain, Malformed, Queue, slices};
 pub use rng::{Rng, RngBackend};
+pub use vsock::{Connector, Vsock, VsockBackend};
 pub use worker::{Backend, OWN_EVENTS, Station, Worker};
 
 use virtio_bindings::virtio_ids;
@@ -49,6 +51,8 @@ pub enum DeviceType {
     Block = virtio_ids::VIRTIO_ID_BLOCK,
     /// Entropy (5.4).
     Entropy = virtio_ids::VIRTIO_ID_RNG,
+    /// Sockets (5.10).
+    Socket = virtio_ids::VIRTIO_ID_VSOCK,
 }
 
 /// The part of a device that answers the driver's register accesses: what it is, and its configuration space.

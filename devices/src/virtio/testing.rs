@@ -102,6 +102,10 @@ impl Worker for InlineWorker {
         self.place = Some(Place::Here(station));
         queues
     }
+
+    fn reset(&mut self) {
+        self.station().reset();
+    }
 }
 
 /// How a test's guest sets up and rings a device, whatever its transport.

@@ -2,6 +2,7 @@
 
 mod changes;
 mod saved;
+mod vsock;
 
 use super::net::testing as net;
 use super::testing::ccw::{CcwDriver, Told};
@@ -70,7 +71,7 @@ struct Subject {
 }
 
 /// Every device.
-const DEVICES: [Subject; 4] = [
+const DEVICES: [Subject; 5] = [
     Subject {
         name: "rng",
         id: 4,
@@ -126,6 +127,7 @@ const DEVICES: [Subject; 4] = [
         },
         written: 513,
     },
+    vsock::SUBJECT,
 ];
 
 /// What every device offers.

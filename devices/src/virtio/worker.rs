@@ -25,6 +25,9 @@ pub trait Backend: Save + Send {
     /// has been pushed, and no buffer is touched any more. The driver is told of what it was not told yet.
     fn stop(&mut self) -> Vec<Queue>;
 
+    /// The driver has reset the device: what it began is over. Called while the backend is not started.
+    fn reset(&mut self) {}
+
     /// The driver has made buffers of this queue available.
     fn doorbell(&mut self, queue: u16);
 
@@ -52,6 +55,9 @@ pub trait Worker: Save + Send {
 
     /// Fetches the backend from its thread and stops it. Returns the queues, in any order; none, if it was not started.
     fn stop(&mut self) -> Vec<Queue>;
+
+    /// As [`Backend::reset`]; not called while the backend is started.
+    fn reset(&mut self);
 }
 
 /// A backend with the doorbells of its queues, as an event manager has it while it runs.
@@ -79,6 +85,11 @@ impl Station {
     pub fn stop(&mut self) -> Vec<Queue> {
         self.doorbells.clear();
         self.backend.stop()
+    }
+
+    /// As [`Backend::reset`].
+    pub fn reset(&mut self) {
+        self.backend.reset();
     }
 
     fn watch(&mut self, ops: &mut EventOps<'_>) -> event_manager::Result<()> {

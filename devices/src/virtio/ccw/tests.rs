@@ -52,6 +52,8 @@ impl Worker for Nowhere {
     fn stop(&mut self) -> Vec<Queue> {
         Vec::new()
     }
+
+    fn reset(&mut self) {}
 }
 
 fn enabled(queues: usize, routes: Box<dyn AdapterRoutes>) -> CcwDriver {

@@ -165,8 +165,8 @@ impl PciDriver {
             match id {
                 0x11 => {
                     self.msix = register;
-                    let [last, flags] = self.config(register + 2);
-                    assert!(last >= 1 && flags == 0, "a vector for each queue and one more, not enabled");
+                    let vectors = self.function().core().queue_count().to_le_bytes();
+                    assert_eq!(self.config(register + 2), vectors, "one more than queues, not enabled");
                     self.table = u32::from_le_bytes(self.config(register + 4)).into();
                     self.pending = u32::from_le_bytes(self.config(register + 8)).into();
                     assert_eq!((self.table % 8, self.pending % 8), (0, 0), "BAR 0");
