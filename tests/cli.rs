@@ -160,6 +160,7 @@ fn a_wrong_command_line_has_status_2() {
         &["run", "--kernel", "x", "--rng=sauce=y"],
         &["run", "--kernel", "x", "--vsock", "cid=3"],
         &["run", "--kernel", "x", "--vsock", "cid=three,path=y"],
+        &["run", "--kernel", "x", "--balloon=size=much"],
         &["run", "--on-reset", "halt"],
     ] {
         assert_eq!(triarch(args).map(|(status, _)| status), Ok(2), "{args:?}");
@@ -171,19 +172,29 @@ fn a_wrong_command_line_has_status_2() {
 fn a_machine_file_says_what_options_say() {
     let files = Kernels::new();
     let toml = format!(
-        "[machine]\nkernel = '{}'\nmemory = '512M'\nboard = 'virt'\ncpus = 2\nappend = 'quiet'\n[devices]\nrng = {{}}\nvsock = {{ cid = 3, path = 'x' }}\n",
+        "[machine]\nkernel = '{}'\nmemory = '512M'\nboard = 'virt'\ncpus = 2\nappend = 'quiet'\n[devices]\nrng = {{}}\nvsock = {{ cid = 3, path = 'x' }}\nballoon = {{ size = '64M', reporting = true }}\n",
         files.arg("arm64")
     );
     files.put("machine.toml", toml.as_bytes());
     let json = format!(
         r#"{{"machine": {{"kernel": "{}", "memory": "512M", "board": "virt", "cpus": 2, "append": "quiet"}},
-            "devices": {{"rng": {{"source": "/dev/urandom"}}, "vsock": {{"cid": 3, "path": "x"}}}}}}"#,
+            "devices": {{"rng": {{"source": "/dev/urandom"}}, "vsock": {{"cid": 3, "path": "x"}}, "balloon": {{}}}}}}"#,
         files.arg("arm64")
     );
     files.put("machine.json", json.as_bytes());
     let kernel = files.arg("arm64");
-    let common =
-        ["--kernel", &kernel, "--board", "virt", "--append", "quiet", "--rng", "--vsock", "cid=3,path=x"];
+    let common = [
+        "--kernel",
+        &kernel,
+        "--board",
+        "virt",
+        "--append",
+        "quiet",
+        "--rng",
+        "--vsock",
+        "cid=3,path=x",
+        "--balloon",
+    ];
     let options = |more: &[&str]| triarch(&[&["plan"], &common[..], more].concat()).unwrap().1;
     let two = options(&["--memory", "512M", "--cpus", "2"]);
     for file in ["machine.toml", "machine.json"] {

@@ -105,6 +105,8 @@ pub enum Transport {
 pub enum VirtioKind {
     /// A disk.
     Blk,
+    /// A memory balloon.
+    Balloon,
     /// Entropy.
     Rng,
     /// Network.
@@ -118,6 +120,7 @@ impl VirtioKind {
     pub const fn name(self) -> &'static str {
         match self {
             VirtioKind::Blk => "blk",
+            VirtioKind::Balloon => "balloon",
             VirtioKind::Rng => "rng",
             VirtioKind::Net => "net",
             VirtioKind::Vsock => "vsock",

@@ -4,6 +4,7 @@
 //! has of the host for as long as triarch runs ([`HostDevice`]): files, sockets, interfaces. Of that, the device is made anew at each
 //! boot of the machine.
 
+mod balloon;
 mod disk;
 mod net;
 mod options;
@@ -19,6 +20,7 @@ use serde::de::DeserializeOwned;
 use triarch_boards::VirtioKind;
 use triarch_devices::virtio::{Backend, VirtioDevice};
 
+pub use balloon::BalloonSpec;
 pub use disk::DiskSpec;
 pub use net::{LinkSpec, Mac, NetSpec};
 pub use rng::RngSpec;
@@ -66,6 +68,10 @@ pub struct DeviceSpecs {
     /// Have sockets between guest and host: cid=N is the guest's address (3 and up), path=FILE the host's Unix socket
     #[arg(long, value_name = "SPEC", value_parser = spec::<VsockSpec>)]
     vsock: Option<VsockSpec>,
+
+    /// Have a memory balloon, size=SIZE at the start; with `deflate-on-oom`, `reporting` of free pages, stats=SECONDS
+    #[arg(long, value_name = "SPEC", num_args = 0..=1, require_equals = true, default_missing_value = "", value_parser = spec::<BalloonSpec>)]
+    balloon: Option<BalloonSpec>,
 }
 
 /// A specification of the command line's form, `key=value,flag,...`.
@@ -80,7 +86,8 @@ impl DeviceSpecs {
         let nets = self.net.iter().map(|net| ("--net", net as &dyn DeviceSpec));
         let rng = self.rng.iter().map(|rng| ("--rng", rng as &dyn DeviceSpec));
         let vsock = self.vsock.iter().map(|vsock| ("--vsock", vsock as &dyn DeviceSpec));
-        disks.chain(nets).chain(rng).chain(vsock)
+        let balloon = self.balloon.iter().map(|balloon| ("--balloon", balloon as &dyn DeviceSpec));
+        disks.chain(nets).chain(rng).chain(vsock).chain(balloon)
     }
 
     /// Their kinds, in that order.
@@ -99,7 +106,12 @@ impl DeviceSpecs {
     /// These, and those of `other` behind them.
     #[must_use]
     pub fn and(self, other: DeviceSpecs) -> DeviceSpecs {
-        let (disk, net) = ([self.disk, other.disk].concat(), [self.net, other.net].concat());
-        DeviceSpecs { disk, net, rng: self.rng.or(other.rng), vsock: self.vsock.or(other.vsock) }
+        DeviceSpecs {
+            disk: [self.disk, other.disk].concat(),
+            net: [self.net, other.net].concat(),
+            rng: self.rng.or(other.rng),
+            vsock: self.vsock.or(other.vsock),
+            balloon: self.balloon.or(other.balloon),
+        }
     }
 }

@@ -6,6 +6,7 @@
 //!
 //! A device never knows which transport it is on, and a transport never knows what a device does.
 
+mod balloon;
 mod blk;
 mod ccw;
 mod core;
@@ -23,6 +24,7 @@ mod tests;
 mod vsock;
 mod worker;
 
+pub use balloon::{Balloon, BalloonBackend, BalloonFeatures, BalloonSize, PAGE_SIZE, Release};
 pub use blk::{Blk, BlkBackend, Completion, Disk, DiskInfo, MAX_IN_FLIGHT, Operation, Request, SECTOR};
 pub use ccw::{AdapterRoute, AdapterRoutes, CcwWiring, VirtioCcw};
 pub use core::{Core, QueueSetup, status};
@@ -51,6 +53,8 @@ pub enum DeviceType {
     Block = virtio_ids::VIRTIO_ID_BLOCK,
     /// Entropy (5.4).
     Entropy = virtio_ids::VIRTIO_ID_RNG,
+    /// A memory balloon (5.5).
+    Balloon = virtio_ids::VIRTIO_ID_BALLOON,
     /// Sockets (5.10).
     Socket = virtio_ids::VIRTIO_ID_VSOCK,
 }

@@ -1,5 +1,6 @@
 //! What holds for every device on every transport.
 
+mod balloon;
 mod changes;
 mod saved;
 mod vsock;
@@ -71,7 +72,7 @@ struct Subject {
 }
 
 /// Every device.
-const DEVICES: [Subject; 5] = [
+const DEVICES: [Subject; 6] = [
     Subject {
         name: "rng",
         id: 4,
@@ -127,6 +128,7 @@ const DEVICES: [Subject; 5] = [
         },
         written: 513,
     },
+    balloon::SUBJECT,
     vsock::SUBJECT,
 ];
 

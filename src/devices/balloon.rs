@@ -1,0 +1,78 @@
+//! The memory balloon.
+
+use std::io;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use rustix::fs::{FallocateFlags, fallocate};
+use serde::{Deserialize, Deserializer};
+use triarch_boards::VirtioKind;
+use triarch_devices::virtio::{Balloon, BalloonBackend, BalloonFeatures, BalloonSize, PAGE_SIZE};
+
+use super::{DeviceParts, DeviceSpec, HostDevice};
+
+/// A memory balloon.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct BalloonSpec {
+    /// Bytes that the guest is to do without.
+    #[serde(deserialize_with = "size")]
+    pub size: u64,
+    /// Whether the guest may take pages back when it has no others.
+    pub deflate_on_oom: bool,
+    /// Whether the guest reports pages that are free.
+    pub reporting: bool,
+    /// After how many seconds the guest's statistics are logged, again and again.
+    pub stats: Option<u32>,
+}
+
+/// A size such as `64M`.
+fn size<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    crate::cli::parse_size(&String::deserialize(from)?).map_err(serde::de::Error::custom)
+}
+
+impl DeviceSpec for BalloonSpec {
+    fn kind(&self) -> VirtioKind {
+        VirtioKind::Balloon
+    }
+
+    fn open(&self) -> anyhow::Result<Box<dyn HostDevice>> {
+        let pages = u32::try_from(self.size / PAGE_SIZE).context("size is more than a balloon can have")?;
+        ensure!(self.stats != Some(0), "stats=0 is no interval");
+        Ok(Box::new(Host { pages, spec: self.clone() }))
+    }
+}
+
+/// A balloon has nothing of the host but the guest's RAM.
+struct Host {
+    pages: u32,
+    spec: BalloonSpec,
+}
+
+impl HostDevice for Host {
+    fn make(&self) -> io::Result<DeviceParts> {
+        let BalloonSpec { deflate_on_oom, reporting, stats, .. } = self.spec;
+        let features = BalloonFeatures { deflate_on_oom, reporting, stats: stats.is_some() };
+        let balloon = Balloon::new(BalloonSize::new(self.pages), features);
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        let release =
+            Box::new(move |file: &std::fs::File, offset, len| Ok(fallocate(file, flags, offset, len)?));
+        let interval = stats.map(|seconds| Duration::from_secs(seconds.into()));
+        Ok((Box::new(balloon), Box::new(BalloonBackend::new(release, interval)?)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_balloon_is_as_large_as_pages_can_be_counted() {
+        let spec = |size| BalloonSpec { size, ..BalloonSpec::default() };
+        for size in [0, 4096, 4096 * u64::from(u32::MAX) + 4095] {
+            spec(size).open().unwrap().make().unwrap();
+        }
+        assert!(spec(1 << 44).open().is_err());
+        assert!(BalloonSpec { stats: Some(0), ..spec(0) }.open().is_err());
+    }
+}
