@@ -22,6 +22,7 @@ mod socket;
 pub mod stats;
 mod tell;
 pub mod vcpu;
+pub mod vhost_user;
 pub mod virtio;
 pub mod wake;
 

@@ -107,6 +107,8 @@ pub enum VirtioKind {
     Blk,
     /// A memory balloon.
     Balloon,
+    /// A shared directory.
+    Fs,
     /// Entropy.
     Rng,
     /// Network.
@@ -121,6 +123,7 @@ impl VirtioKind {
         match self {
             VirtioKind::Blk => "blk",
             VirtioKind::Balloon => "balloon",
+            VirtioKind::Fs => "fs",
             VirtioKind::Rng => "rng",
             VirtioKind::Net => "net",
             VirtioKind::Vsock => "vsock",

@@ -158,6 +158,7 @@ def _scenarios(options):
         job = Job(isa, variant, "batch", built[isa], _results(options, isa, variant), _check_kernels(isa, needed),
                   scenarios=tuple((scenario.name, scenario.limit(isa)) for scenario in chosen),
                   initrds=tuple(dict.fromkeys(name for scenario in chosen for name in scenario.initrds)),
+                  programs=tuple(dict.fromkeys(name for scenario in chosen for name in scenario.programs)),
                   whole_limit=options.timeout, keep=options.keep, tests=tuple(file for kind in kinds for file in tests[isa, kind]))
         job.prepare()
         jobs.append(job)

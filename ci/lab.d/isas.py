@@ -35,7 +35,7 @@ ISAS = {isa.name: isa for isa in (
          "trixie-cloud": ("trixie", "linux-image-cloud-amd64")},
         SHARE + ("kvm-amd", "tun"),
         ("virtio_mmio", "virtio_pci", "virtio_rng", "virtio_blk", "virtio_net", "vmw_vsock_virtio_transport",
-         "virtio_balloon"),
+         "virtio_balloon", "virtiofs"),
         f"console=ttyS0 nokaslr mitigations=off no_timer_check {QUICK} "
         "initcall_blacklist=load_system_certificate_list,jent_mod_init"),
     Isa("aarch64", "arm64", "aarch64-unknown-linux-gnu", "aarch64-linux-gnu-",
@@ -44,7 +44,7 @@ ISAS = {isa.name: isa for isa in (
          "trixie-16k": ("trixie", "linux-image-arm64-16k")},
         SHARE + ("tun",),
         ("virtio_mmio", "virtio_pci", "virtio_rng", "virtio_blk", "virtio_net", "vmw_vsock_virtio_transport",
-         "virtio_balloon"),
+         "virtio_balloon", "virtiofs"),
         f"console=ttyAMA0 nokaslr mitigations=off {QUICK} "
         "initcall_blacklist=load_system_certificate_list,jent_mod_init",
         ("", "gicv2")),
@@ -52,7 +52,8 @@ ISAS = {isa.name: isa for isa in (
         {"trixie": ("trixie", "linux-image-s390x"),
          "bookworm": ("bookworm", "linux-image-s390x")},
         ("kvm", "dasd_mod", "dasd_fba_mod", "tun"),
-        ("virtio_rng", "virtio_blk", "virtio_net", "vmw_vsock_virtio_transport", "virtio_balloon"),
+        ("virtio_rng", "virtio_blk", "virtio_net", "vmw_vsock_virtio_transport", "virtio_balloon",
+         "virtiofs"),
         f"console=ttysclp0 nokaslr {QUICK} initcall_blacklist=load_system_certificate_list,jent_mod_init",
         parameters={"kvm": "hpage=1"}),
 )}

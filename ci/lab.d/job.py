@@ -8,6 +8,7 @@ import shutil
 
 import images
 import kernels
+import programs
 from isas import Isa
 
 SCENARIOS = pathlib.Path(__file__).parent.parent / "scenarios"
@@ -43,6 +44,8 @@ class Job:
     files: tuple = ()
     #: initrds for guests beside the usual one, by their names in /lab
     initrds: tuple = ()
+    #: names of programs.HOST_PROGRAMS for /lab/host
+    programs: tuple = ()
     #: test binaries for /lab/tests
     tests: tuple = ()
     #: limit for the script, in seconds
@@ -92,6 +95,7 @@ class Job:
         for name in self.initrds:
             images.GUESTS[name](self.isa)
         images.guest_modules(self.isa)
+        programs.for_host(self.isa, self.programs)
         images.host(self.isa, "fba" if self.isa.name == "s390x" else "9p")
 
     @contextlib.contextmanager
@@ -119,6 +123,10 @@ class Job:
             shutil.copy(images.INSIDE / "host.sh", lab / "host.sh")
             for file in self.files:
                 shutil.copy(file, lab / file.name)
+            for path, body in programs.for_host(self.isa, self.programs).items():
+                (lab / "host" / path).parent.mkdir(parents=True, exist_ok=True)
+                (lab / "host" / path).write_bytes(body)
+                (lab / "host" / path).chmod(0o755)
             (lab / "tests").mkdir()
             for file in self.tests:
                 shutil.copy(file, lab / "tests" / file.name)

@@ -1,10 +1,13 @@
-"""Programs of Debian packages with the shared libraries that they need, for guests' initrds."""
+"""Programs of Debian packages with the shared libraries that they need, for guests' initrds and for hosts."""
 
 import re
 
 import cache
 import debian
 from processes import LabError, run
+
+#: Programs that scenarios can ask for on their host, by name: (package, path in the package)
+HOST_PROGRAMS = {"virtiofsd": ("virtiofsd", "usr/libexec/virtiofsd")}
 
 
 def _library_packages(archive, package):
@@ -49,3 +52,8 @@ def with_libraries(isa, package, program):
                 files[f"lib/{name}"] = libraries[name]
                 waiting.append(libraries[name])
     return [(name, path.read_bytes()) for name, path in files.items()]
+
+
+def for_host(isa, names):
+    """path -> bytes of programs for a host, and of all that they need."""
+    return {path: body for name in names for path, body in with_libraries(isa, *HOST_PROGRAMS[name])}

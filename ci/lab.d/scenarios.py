@@ -5,6 +5,7 @@ import pathlib
 import re
 
 import images
+import programs
 from isas import ISAS
 from processes import LabError
 
@@ -26,6 +27,8 @@ class Scenario:
     seconds: int
     #: initrds for its guests beside the usual one, by their names in /lab
     initrds: tuple
+    #: which of programs.HOST_PROGRAMS it finds in /lab/host, to be taken by lib.sh's host_programs
+    programs: tuple
     #: which programs it finds in /lab/tests: "kvm" for the tests that need a host's KVM (arch/tests/kvm_ISA.rs), "client" for
     #: the one that talks to a console behind a socket (examples/console_client.rs), or none
     tests: str
@@ -39,10 +42,10 @@ def _read(path):
     head = re.match(r"(#.*\n)*", path.read_text()).group().splitlines()
     fields = dict(re.match(r"# (\w+): (.*)", line).groups() for line in head if re.match(r"# \w+: ", line))
     about = " ".join(line[2:] for line in head if not re.match(r"# \w+: ", line))
-    unknown = set(fields) - {"on", "kernels", "seconds", "tests", "initrds"}
+    unknown = set(fields) - {"on", "kernels", "seconds", "tests", "initrds", "programs"}
     if unknown or "on" not in fields or "seconds" not in fields or not about:
         raise LabError(f"{path}: its head must say what it is about, `on:` and `seconds:` "
-                       "(and may say `kernels:`, `initrds:`, `tests:`)")
+                       "(and may say `kernels:`, `initrds:`, `programs:`, `tests:`)")
     known = {f"{i.name}/{v}" if v else i.name for i in ISAS.values() for v in i.variants}
     hosts = tuple(fields["on"].split())
     if not set(hosts) <= known:
@@ -52,8 +55,11 @@ def _read(path):
     initrds = tuple(fields.get("initrds", "").split())
     if not set(initrds) <= set(images.GUESTS):
         raise LabError(f"{path}: unknown initrds; there are {', '.join(images.GUESTS)}")
+    wanted = tuple(fields.get("programs", "").split())
+    if not set(wanted) <= set(programs.HOST_PROGRAMS):
+        raise LabError(f"{path}: unknown programs; there are {', '.join(programs.HOST_PROGRAMS)}")
     return Scenario(path.stem, about, hosts, tuple(fields.get("kernels", "").split()), int(fields["seconds"]), initrds,
-                    fields.get("tests", ""))
+                    wanted, fields.get("tests", ""))
 
 
 def everything():

@@ -35,6 +35,24 @@ end_guests() {
 trap end_guests EXIT
 trap 'exit 143' TERM
 
+# host_programs SCRIPT: runs the script where /lab/host has been unpacked: in a mount namespace whose root is a mount like any other, as
+# programs that confine themselves need it. The emulated host's own is none.
+host_programs() {
+	[ "${ROOT_OF_PROGRAMS:-}" ] && return
+	export ROOT_OF_PROGRAMS=/root-of-programs
+	mkdir -p "$ROOT_OF_PROGRAMS"
+	# shellcheck disable=SC2016  (the inner shell's)
+	exec unshare -m sh -c '
+		root=$ROOT_OF_PROGRAMS
+		mount -t tmpfs tmpfs "$root" && cp -r /bin /lab/host/* "$root" || exit 1
+		[ -e "$root/lib64" ] || ln -s lib "$root/lib64"
+		for folder in proc sys dev lab lab/kernels out run tmp; do
+			mkdir -p "$root/$folder" && mount -o bind "/$folder" "$root/$folder" || exit 1
+		done
+		cd "$root" && mount -o move . / && exec chroot . sh "$1"
+	' sh "$1"
+}
+
 # vm_start NAME ARG...: `triarch run ARG...` in the background, with its console in $OUT/console-NAME.log and its own
 # messages in $OUT/triarch-NAME.log.
 vm_start() {

@@ -9,6 +9,8 @@ mod disk;
 mod net;
 mod options;
 mod rng;
+mod share;
+mod vhost_user;
 mod vsock;
 
 use std::io;
@@ -24,6 +26,8 @@ pub use balloon::BalloonSpec;
 pub use disk::DiskSpec;
 pub use net::{LinkSpec, Mac, NetSpec};
 pub use rng::RngSpec;
+pub use share::{Sandbox, ShareSpec};
+pub use vhost_user::{PeerKind, VhostUserSpec};
 pub use vsock::VsockSpec;
 
 /// What a user asks for.
@@ -72,11 +76,26 @@ pub struct DeviceSpecs {
     /// Have a memory balloon, size=SIZE at the start; with `deflate-on-oom`, `reporting` of free pages, stats=SECONDS
     #[arg(long, value_name = "SPEC", num_args = 0..=1, require_equals = true, default_missing_value = "", value_parser = spec::<BalloonSpec>)]
     balloon: Option<BalloonSpec>,
+
+    /// Share a directory, `PATH,tag=TAG[,readonly]`; the guest mounts it by `mount -t virtiofs TAG /mnt` (may be given again)
+    #[arg(long, value_name = "SPEC", value_parser = path_first::<ShareSpec>)]
+    share: Vec<ShareSpec>,
+
+    /// Have a device that another process serves, `kind=blk|net,socket=PATH` (may be given again)
+    #[arg(long, value_name = "SPEC", value_parser = spec::<VhostUserSpec>)]
+    vhost_user: Vec<VhostUserSpec>,
 }
 
 /// A specification of the command line's form, `key=value,flag,...`.
 fn spec<T: DeserializeOwned>(text: &str) -> Result<T, options::Error> {
     options::parse(text)
+}
+
+/// As [`spec`], and a first part without a key is that of `path`.
+fn path_first<T: DeserializeOwned>(text: &str) -> Result<T, options::Error> {
+    let first = text.split(',').next().unwrap_or_default();
+    let has_key = first.is_empty() || first.contains('=');
+    if has_key { spec(text) } else { spec(&format!("path={text}")) }
 }
 
 impl DeviceSpecs {
@@ -87,7 +106,9 @@ impl DeviceSpecs {
         let rng = self.rng.iter().map(|rng| ("--rng", rng as &dyn DeviceSpec));
         let vsock = self.vsock.iter().map(|vsock| ("--vsock", vsock as &dyn DeviceSpec));
         let balloon = self.balloon.iter().map(|balloon| ("--balloon", balloon as &dyn DeviceSpec));
-        disks.chain(nets).chain(rng).chain(vsock).chain(balloon)
+        let shares = self.share.iter().map(|share| ("--share", share as &dyn DeviceSpec));
+        let peers = self.vhost_user.iter().map(|device| ("--vhost-user", device as &dyn DeviceSpec));
+        disks.chain(nets).chain(rng).chain(vsock).chain(balloon).chain(shares).chain(peers)
     }
 
     /// Their kinds, in that order.
@@ -112,6 +133,8 @@ impl DeviceSpecs {
             rng: self.rng.or(other.rng),
             vsock: self.vsock.or(other.vsock),
             balloon: self.balloon.or(other.balloon),
+            share: [self.share, other.share].concat(),
+            vhost_user: [self.vhost_user, other.vhost_user].concat(),
         }
     }
 }

@@ -34,7 +34,7 @@ pub use net::{
     DEFAULT_MTU, HEADER, Link, MAX_FRAME, MAX_PAIRS, MIN_MTU, Net, NetBackend, NetConfig, Offloads,
 };
 pub use pci::{Doorbells, MakeDoorbells, PciWiring, VirtioPci};
-pub use queue::{Buffer, Chain, Malformed, Queue, slices};
+pub use queue::{Buffer, Chain, Malformed, Queue, Ring, slices};
 pub use rng::{Rng, RngBackend};
 pub use vsock::{Connector, Vsock, VsockBackend};
 pub use worker::{Backend, OWN_EVENTS, Station, Worker};
@@ -57,6 +57,8 @@ pub enum DeviceType {
     Balloon = virtio_ids::VIRTIO_ID_BALLOON,
     /// Sockets (5.10).
     Socket = virtio_ids::VIRTIO_ID_VSOCK,
+    /// File system (5.11).
+    FileSystem = virtio_ids::VIRTIO_ID_FS,
 }
 
 /// The part of a device that answers the driver's register accesses: what it is, and its configuration space.

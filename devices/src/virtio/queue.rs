@@ -103,6 +103,23 @@ impl Chain {
     }
 }
 
+/// A queue as one that serves it elsewhere (another process, the kernel) has to know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ring {
+    /// Entries.
+    pub size: u16,
+    /// The most entries that it can have.
+    pub max_size: u16,
+    /// Guest-physical address of the descriptor table.
+    pub descriptors: u64,
+    /// Guest-physical address of the available ring.
+    pub available: u64,
+    /// Guest-physical address of the used ring.
+    pub used: u64,
+    /// The position in the available ring to go on from.
+    pub next_available: u16,
+}
+
 /// What a queue needs besides its ring.
 pub(super) struct Wiring {
     /// Its number.
@@ -147,8 +164,52 @@ impl Queue {
     }
 
     /// Readable when the driver has made buffers available.
-    pub(super) fn doorbell(&self) -> Arc<EventFd> {
+    pub fn doorbell(&self) -> Arc<EventFd> {
         self.wiring.doorbell.clone()
+    }
+
+    /// What one needs to serve it elsewhere.
+    pub fn ring(&self) -> Ring {
+        Ring {
+            size: self.ring.size(),
+            max_size: self.ring.max_size(),
+            descriptors: self.ring.desc_table(),
+            available: self.ring.avail_ring(),
+            used: self.ring.used_ring(),
+            next_available: self.ring.next_avail(),
+        }
+    }
+
+    /// Takes the queue back from one that served it elsewhere, and would have taken the chain at position `next` now. With
+    /// `None`, which is of one that is gone, as many of the last chains as have not been given back are available again: those that
+    /// it had, if it gave them back in order.
+    ///
+    /// Returns false, and goes on from where it was, if that can't be.
+    #[must_use]
+    pub fn take_back(&mut self, next: Option<u16>) -> bool {
+        let ram = &self.wiring.ram;
+        let indices = self
+            .ring
+            .avail_idx(ram, Ordering::Acquire)
+            .and_then(|available| Ok((available.0, self.ring.used_idx(ram, Ordering::Acquire)?.0)));
+        let Ok((available, used)) = indices else { return false };
+        let next = next.unwrap_or(used);
+        if available.wrapping_sub(next) > self.ring.size() {
+            return false;
+        }
+        self.ring.set_next_avail(next);
+        self.ring.set_next_used(used);
+        true
+    }
+
+    /// Tells the driver that buffers have been used by one that serves the queue elsewhere.
+    pub fn tell(&self) {
+        self.wiring.notifier.queue(self.wiring.index);
+    }
+
+    /// The host can't serve the queue any more, for a reason that has been logged: the device asks its driver for a reset.
+    pub fn give_up(&self) {
+        self.wiring.fault.set(&*self.wiring.notifier, || {});
     }
 
     /// Positions in the rings: the next available one, the next used one.

@@ -31,6 +31,11 @@ pub trait Backend: Save + Send {
     /// The driver has made buffers of this queue available.
     fn doorbell(&mut self, queue: u16);
 
+    /// Whether doorbells are heard by another process or the kernel while it is started, and so not by its thread.
+    fn is_rung_elsewhere(&self) -> bool {
+        false
+    }
+
     /// Registers the backend's own descriptors, when it comes to its thread; each with data of at least [`OWN_EVENTS`].
     ///
     /// # Errors
@@ -93,7 +98,7 @@ impl Station {
     }
 
     fn watch(&mut self, ops: &mut EventOps<'_>) -> event_manager::Result<()> {
-        for (queue, doorbell) in &self.doorbells {
+        for (queue, doorbell) in self.doorbells.iter().filter(|_| !self.backend.is_rung_elsewhere()) {
             ops.add(Events::with_data(&**doorbell, u32::from(*queue), EventSet::IN))?;
         }
         self.backend.watch(ops)
