@@ -14,10 +14,9 @@ truncate -s 4M "$image"
 before=$(part "$image" 0 4096)
 head=$(part "$image" 0 21)
 cp "$image" "$image-2"
-vm_boot_with_drivers guest --disk "path=$image,serial=first-disk" --disk "path=$image-2,io=threads" --stats "$OUT/stats.json"
-vm_type guest 'cat /sys/block/vda/serial; echo'
-vm_wait guest '^first-disk' 60
-for disk in vda vdb; do
+vm_boot_with_drivers guest --disk "path=$image,serial=first" --disk "path=$image-2,serial=second,io=threads" --stats "$OUT/stats.json"
+vm_name_disks guest
+for disk in first second; do
 	vm_type guest "sha256sum /dev/$disk"
 	vm_wait guest "^$before  /dev/$disk" 120
 	# Odd buffers and places; then what is written through the page cache.
@@ -27,8 +26,8 @@ for disk in vda vdb; do
 done
 vm_type guest 'grep -E "virtio|VAI" /proc/interrupts'
 vm_poweroff guest
-for disk in vda vdb; do
-	[ $disk = vda ] && file=$image || file=$image-2
+for disk in first second; do
+	[ $disk = first ] && file=$image || file=$image-2
 	told=$(grep -o "^sum $disk [0-9a-f]*" "$OUT/console-guest.log" | cut -d' ' -f3)
 	check "$disk has what the guest wrote" test "$(part "$file" 21 900)" = "$told"
 	check "$disk has the rest as before" test "$(part "$file" 0 21) $(part "$file" 921 3000)" = "$head $(part /dev/zero 0 3000)"

@@ -107,6 +107,13 @@ vm_boot_and_load() {
 	vm_wait "$vm" '^drivers are in' 120
 }
 
+# vm_name_disks NAME: makes /dev/SERIAL of each disk, as s390x finds disks in any order.
+vm_name_disks() {
+	# shellcheck disable=SC2016  (the guest expands it)
+	vm_type "$1" 'for d in /sys/block/vd*; do ln -s ${d##*/} /dev/$(cat $d/serial); done; echo disks "have names"'
+	vm_wait "$1" '^disks have names' 60
+}
+
 # vm_count NAME PATTERN: how many console lines match.
 vm_count() {
 	grep -c -E -- "$2" "$OUT/console-$1.log" 2>/dev/null || true

@@ -8,7 +8,7 @@ host_programs "$0"
 # tree FOLDER: makes files of many sizes, with their checksums in FOLDER.sums.
 tree() {
 	mkdir -p "$1/a/b" "$1/c"
-	for size in 0 1 4095 4096 70000 3000001; do
+	for size in 0 1 4095 4096 70000 300001; do
 		head -c $size /dev/urandom >"$1/a/b/$size"
 		head -c $size /dev/urandom >"$1/c/$size"
 	done
@@ -18,7 +18,7 @@ tree() {
 
 tree "$RUN/src/there"
 cat >"$RUN/src/write" <<-END
-	cd /src && cp -r there back && cd back && mv c d && rm d/0 && mkdir e && head -c 5000000 /dev/urandom >e/new && chmod 640 e/new
+	cd /src && cp -r there back && cd back && mv c d && rm d/0 && mkdir e && head -c 500000 /dev/urandom >e/new && chmod 640 e/new
 	find . -type f | sort | xargs sha256sum >../back.sums && sync && echo written "whole"
 END
 cat >"$RUN/src/check" <<-END

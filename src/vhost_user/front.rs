@@ -1,7 +1,7 @@
 //! What the driver of a device sees whose queues a peer serves.
 
 use triarch_devices::nothing_to_save;
-use triarch_devices::virtio::{DeviceType, VirtioDevice};
+use triarch_devices::virtio::{DeviceType, VirtioDevice, read_bytes};
 
 /// A device of any type, with a configuration space that does not change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,10 +30,7 @@ impl VirtioDevice for Front {
     }
 
     fn read_config(&self, offset: u64, data: &mut [u8]) {
-        let at = usize::try_from(offset).unwrap_or(usize::MAX);
-        let there = self.config.get(at..).unwrap_or_default();
-        data.fill(0);
-        data.iter_mut().zip(there).for_each(|(byte, there)| *byte = *there);
+        read_bytes(&self.config, offset, data);
     }
 
     fn write_config(&mut self, _: u64, _: &[u8]) {}

@@ -286,6 +286,11 @@ fn a_device_in_use_is_not_saved_if_its_peer_knows_more() {
 
 #[test]
 fn a_process_ends_with_its_connection_or_is_ended() {
+    // Under user-mode emulation a program that is not there seems to start.
+    if std::env::var_os("TRIARCH_HOST_TOOLS").is_some_and(|value| value == "off") {
+        eprintln!("SKIPPED: TRIARCH_HOST_TOOLS=off");
+        return;
+    }
     let programs = [Path::new("/no/such/program"), Path::new("/bin/sh")];
     for script in ["sleep 100", "exit 0"] {
         let (_connection, daemon) = Daemon::start(&programs, &["-c".as_ref(), script.as_ref()]).unwrap();

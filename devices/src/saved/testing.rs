@@ -60,7 +60,7 @@ pub struct Random(u64);
 
 impl Random {
     /// The same in each run.
-    pub const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Random(0x1234_5678_9abc_def1)
     }
 

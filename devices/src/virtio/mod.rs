@@ -82,6 +82,13 @@ pub trait VirtioDevice: Save + Send {
     fn write_config(&mut self, offset: u64, data: &[u8]);
 }
 
+/// Reads from a configuration space of these bytes, as [`VirtioDevice::read_config`] does.
+pub fn read_bytes(config: &[u8], offset: u64, data: &mut [u8]) {
+    let there = usize::try_from(offset).ok().and_then(|at| config.get(at..)).unwrap_or_default();
+    data.fill(0);
+    data.iter_mut().zip(there).for_each(|(byte, there)| *byte = *there);
+}
+
 /// What a transport lends a device to tell its driver. Called from any thread, even under the transport's lock.
 pub trait Notifier: Send + Sync {
     /// Buffers of this queue have been used.

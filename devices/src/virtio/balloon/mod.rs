@@ -9,7 +9,7 @@ pub use pages::Release;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::{DeviceType, VirtioDevice};
+use super::{DeviceType, VirtioDevice, read_bytes};
 use crate::saved::{self, Save, Saved, state};
 
 /// The size of a page of the balloon's in bytes, on any host (5.5.6).
@@ -115,9 +115,7 @@ impl VirtioDevice for Balloon {
     fn read_config(&self, offset: u64, data: &mut [u8]) {
         let config = u64::from(self.size.target()) | u64::from(self.size.actual()) << 32;
         let config = config.to_le_bytes();
-        for (at, byte) in crate::byte_offsets(offset).zip(data) {
-            *byte = usize::try_from(at).ok().and_then(|at| config.get(at)).copied().unwrap_or(0);
-        }
+        read_bytes(&config, offset, data);
     }
 
     fn write_config(&mut self, offset: u64, data: &[u8]) {

@@ -11,7 +11,7 @@ pub use disk::{Completion, Disk, DiskInfo, MAX_IN_FLIGHT, Operation, Request, SE
 
 use virtio_bindings::virtio_blk as abi;
 
-use super::{DeviceType, VirtioDevice};
+use super::{DeviceType, VirtioDevice, read_bytes};
 use crate::nothing_to_save;
 
 /// Entries of each queue.
@@ -109,12 +109,7 @@ impl VirtioDevice for Blk {
     }
 
     fn read_config(&self, offset: u64, data: &mut [u8]) {
-        let at = usize::try_from(offset).unwrap_or(usize::MAX);
-        let rest = self.config.get(at..).unwrap_or_default();
-        let len = data.len().min(rest.len());
-        let (there, behind) = data.split_at_mut(len);
-        there.copy_from_slice(&rest[..len]);
-        behind.fill(0);
+        read_bytes(&self.config, offset, data);
     }
 
     fn write_config(&mut self, _: u64, _: &[u8]) {}

@@ -21,7 +21,7 @@ use vm_memory::VolatileSlice;
 pub use backend::NetBackend;
 
 use super::limit::Limits;
-use super::{DeviceType, VirtioDevice};
+use super::{DeviceType, VirtioDevice, read_bytes};
 use crate::saved::{self, Save, Saved, state};
 
 /// Entries of each queue.
@@ -199,10 +199,7 @@ impl VirtioDevice for Net {
     }
 
     fn read_config(&self, offset: u64, data: &mut [u8]) {
-        for (at, byte) in crate::byte_offsets(offset).zip(data) {
-            let known = usize::try_from(at).ok().and_then(|at| self.config.get(at));
-            *byte = known.copied().unwrap_or(0);
-        }
+        read_bytes(&self.config, offset, data);
     }
 
     fn write_config(&mut self, _: u64, _: &[u8]) {}

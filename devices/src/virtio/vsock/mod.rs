@@ -10,7 +10,7 @@ mod table;
 
 pub use backend::{Connector, VsockBackend};
 
-use super::{DeviceType, VirtioDevice};
+use super::{DeviceType, VirtioDevice, read_bytes};
 use crate::nothing_to_save;
 
 /// Entries of each queue: for packets to the guest, from the guest, and events.
@@ -47,9 +47,7 @@ impl VirtioDevice for Vsock {
 
     fn read_config(&self, offset: u64, data: &mut [u8]) {
         let config = u64::from(self.cid).to_le_bytes();
-        for (at, byte) in crate::byte_offsets(offset).zip(data) {
-            *byte = usize::try_from(at).ok().and_then(|at| config.get(at)).copied().unwrap_or(0);
-        }
+        read_bytes(&config, offset, data);
     }
 
     fn write_config(&mut self, _: u64, _: &[u8]) {}

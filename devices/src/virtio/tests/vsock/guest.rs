@@ -191,7 +191,8 @@ impl Guest {
     pub fn send_bytes(&mut self, bytes: &[u8]) {
         const AT: u64 = 0x4_0000;
         self.transmit.write(AT, bytes);
-        let (front, back) = (bytes.len().min(30) as u32, bytes.len().saturating_sub(30) as u32);
+        let len = u32::try_from(bytes.len()).unwrap();
+        let (front, back) = (len.min(30), len.saturating_sub(30));
         let next = if back > 0 { NEXT } else { 0 };
         self.transmit.describe(2, &[(AT, front, next, 3), (AT + 30, back, 0, 0)]);
         self.transmit.offer(2);
@@ -208,8 +209,8 @@ impl Guest {
     pub fn receive(&mut self) -> Option<Packet> {
         self.reactor.run();
         let (slot, written) = self.receive.take_used()?;
-        let mut bytes = vec![0; written as usize];
-        let at = vm_memory::GuestAddress(buffer(slot as u16));
+        let mut bytes = vec![0; written.try_into().unwrap()];
+        let at = vm_memory::GuestAddress(buffer(slot.try_into().unwrap()));
         vm_memory::Bytes::read_slice(&self.receive.ram, &mut bytes, at).unwrap();
         self.offer();
         let packet = Packet::parse(&bytes);
