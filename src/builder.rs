@@ -140,7 +140,7 @@ pub fn build(host: &Host, plan: &MachinePlan, parts: &Parts<'_>) -> Result<Machi
     let spawn = |vcpu| VcpuThread::spawn(vcpu, platform.clone(), reporter.clone(), parts.stats.clone());
     let vcpus = vcpus.into_iter().map(spawn).collect::<Result<Vec<_>, _>>().map_err(Error::Threads)?;
     let output = parts.console.output_control();
-    Ok(Machine { vcpus, reports, wake, input, resettable, shutdown, output, virtio, ram, vm })
+    Ok(Machine { vcpus, reports, wake, input, resettable, shutdown, output, on_hold: false, virtio, ram, vm })
 }
 
 /// One more than the highest guest-physical address of a plan.

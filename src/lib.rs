@@ -6,6 +6,7 @@ pub mod ccw;
 pub mod channel;
 pub mod cli;
 pub mod console;
+pub mod control;
 pub mod devices;
 pub mod disk;
 pub mod loader;

@@ -16,6 +16,7 @@ use triarch_arch::kvm::{self, Vm};
 use triarch_devices::{Input, Reset, Shutdown};
 
 use crate::console::{self, Console, OutputControl, Received};
+use crate::control::{Control, Event};
 use crate::shutdown::{Next, Request};
 use crate::vcpu::{Gone, Report, VcpuThread};
 use crate::virtio::Virtio;
@@ -28,9 +29,11 @@ pub enum Outcome {
     PowerOff,
     /// The guest asked for a reset.
     Reset,
+    /// A client had it reset.
+    Restart,
     /// The guest crashed, for this reason.
     Crash(String),
-    /// The user quit from the console.
+    /// The user quit from the console, or a client ended it.
     Quit,
     /// This signal ended it.
     Signal(i32),
@@ -108,6 +111,8 @@ pub struct Machine {
     /// How the guest is asked to shut down, where the machine has a way.
     pub(crate) shutdown: Option<Arc<Mutex<dyn Shutdown>>>,
     pub(crate) output: OutputControl,
+    /// A client has paused it.
+    pub(crate) on_hold: bool,
     pub(crate) virtio: Virtio,
     pub(crate) ram: GuestRam,
     pub(crate) vm: Vm,
@@ -124,15 +129,44 @@ impl Machine {
     ///
     /// The first SIGTERM asks the guest to shut down, if it listens to that; the end that it then comes to, power-off or reset, is
     /// [`Outcome::PowerOff`]. A second one ends the run, as do other signals.
-    pub fn run(&mut self, console: &mut Console, signals: &Signals) -> Result<Outcome, Error> {
+    ///
+    /// What clients of `control` ask for is done between two turns; they are told what happens.
+    pub fn run(
+        &mut self,
+        console: &mut Console,
+        signals: &Signals,
+        control: Option<&mut Control<'_>>,
+    ) -> Result<Outcome, Error> {
+        let Some(control) = control else { return self.run_until_end(console, signals, None) };
+        let outcome = self.run_until_end(console, signals, Some(control))?;
+        control.tell_end(&outcome);
+        Ok(outcome)
+    }
+
+    fn run_until_end(
+        &mut self,
+        console: &mut Console,
+        signals: &Signals,
+        control: Option<&Control<'_>>,
+    ) -> Result<Outcome, Error> {
         // One that was told before, when the machine was paused already, holds still.
         if let Some(outcome) = self.take_report()? {
             return Ok(outcome);
         }
         self.resume()?;
+        if let Some(control) = control {
+            control.tell(Event::Booted);
+        }
         let mut request = Request::default();
         loop {
-            let again = match request.pursue(self.shutdown.as_deref(), Instant::now()) {
+            if let Some(control) = control
+                && let Some(outcome) = self.obey(control, &mut request)?
+            {
+                return Ok(outcome);
+            }
+            // A guest that is paused can't hear.
+            let shutdown = self.shutdown.as_deref().filter(|_| !self.on_hold);
+            let again = match request.pursue(shutdown, Instant::now()) {
                 Next::Nothing => None,
                 Next::Wait(time) => Some(time),
                 Next::GiveUp => return Ok(Outcome::Signal(Signal::SIGTERM as i32)),
@@ -144,7 +178,8 @@ impl Machine {
             let full = console.pending().is_full();
             let input_fd = if full && !console.is_terminal() { None } else { console.input_fd() };
             let timeout = again.into_iter().chain(busy.then_some(DEVICE_BUSY)).min();
-            let ready = wait(&self.wake, signals, input_fd, timeout)?;
+            let others = [control.map(Control::ready), input_fd];
+            let ready = wait(&self.wake, signals, others, timeout)?;
             if ready.signal
                 && let Some(signal) = signals.take()?
             {
@@ -210,6 +245,9 @@ impl Machine {
         for (vcpu, thread) in (0..).zip(&self.vcpus) {
             thread.reset(reset, vcpu == by)?.map_err(|source| Error::Vcpu { vcpu, source })?;
         }
+        if self.on_hold {
+            return Ok(());
+        }
         Ok(self.resume()?)
     }
 
@@ -269,15 +307,15 @@ struct Ready {
     input: bool,
 }
 
-/// Waits until there is something to do, or the time is over.
+/// Waits until there is something to do, for a client of the control socket as well, or the time is over.
 fn wait(
     wake: &Wake,
     signals: &Signals,
-    input: Option<BorrowedFd<'_>>,
+    [control, input]: [Option<BorrowedFd<'_>>; 2],
     timeout: Option<Duration>,
 ) -> Result<Ready, Error> {
     let mut fds = vec![PollFd::new(wake, PollFlags::IN), PollFd::new(&signals.0, PollFlags::IN)];
-    fds.extend(input.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+    fds.extend([input, control].into_iter().flatten().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
     let timeout =
         timeout.map(Timespec::try_from).transpose().map_err(|error| Error::Wait(io::Error::other(error)))?;
     while let Err(error) = poll(&mut fds, timeout.as_ref()) {
@@ -286,5 +324,5 @@ fn wait(
         }
     }
     let ready = |index: usize| fds.get(index).is_some_and(|fd| !fd.revents().is_empty());
-    Ok(Ready { wake: ready(0), signal: ready(1), input: ready(2) })
+    Ok(Ready { wake: ready(0), signal: ready(1), input: input.is_some() && ready(2) })
 }

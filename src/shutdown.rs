@@ -19,6 +19,21 @@ pub struct Request {
     deadline: Option<Instant>,
     /// The guest has been told.
     told: bool,
+    /// It was made by a signal: then the run ends with the guest's time. A client may ask again, or stop it by force.
+    by_signal: bool,
+}
+
+/// What came of asking a guest at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// It has been told.
+    Told,
+    /// It will be told once its device can be had.
+    Later,
+    /// It does not listen.
+    DoesNotListen,
+    /// The machine has no way to do so.
+    NoWay,
 }
 
 /// What a request comes to.
@@ -33,11 +48,28 @@ pub enum Next {
 }
 
 impl Request {
-    /// Makes the request. `false` if it was made before.
+    /// Makes the request, for a signal. `false` if one has made it before.
     pub fn make(&mut self, now: Instant) -> bool {
-        let first = self.deadline.is_none();
-        self.deadline.get_or_insert(now + PATIENCE);
-        first
+        if std::mem::replace(&mut self.by_signal, true) {
+            return false;
+        }
+        // A guest that a client has asked is asked again.
+        (self.deadline, self.told) = (Some(now + PATIENCE), false);
+        true
+    }
+
+    /// Asks the guest by `device`, for a client. A guest that does not listen has not been asked.
+    pub fn ask(&mut self, device: Option<&Mutex<dyn Shutdown>>, now: Instant) -> Asked {
+        let Some(device) = device else { return Asked::NoWay };
+        let asked = match try_ask(device) {
+            Some(true) => Asked::Told,
+            Some(false) => return Asked::DoesNotListen,
+            None => Asked::Later,
+        };
+        if !self.by_signal {
+            (self.deadline, self.told) = (Some(now + PATIENCE), asked == Asked::Told);
+        }
+        asked
     }
 
     /// Whether it was made.
@@ -49,18 +81,37 @@ impl Request {
     pub fn pursue(&mut self, device: Option<&Mutex<dyn Shutdown>>, now: Instant) -> Next {
         let Some(deadline) = self.deadline else { return Next::Nothing };
         let left = deadline.saturating_duration_since(now);
-        let Some(device) = device.filter(|_| !left.is_zero()) else { return Next::GiveUp };
+        let Some(device) = device.filter(|_| !left.is_zero()) else { return self.give_up() };
         if self.told {
             return Next::Wait(left);
         }
-        let listens = match device.try_lock() {
-            Ok(mut device) => device.ask(),
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner().ask(),
-            // A vCPU that is blocked in it, in a write to the console, may be so for long: it must not block us as well.
-            Err(TryLockError::WouldBlock) => return Next::Wait(left.min(DEVICE_BUSY)),
-        };
-        self.told = listens;
-        if listens { Next::Wait(left) } else { Next::GiveUp }
+        match try_ask(device) {
+            Some(true) => {
+                self.told = true;
+                Next::Wait(left)
+            }
+            Some(false) => self.give_up(),
+            None => Next::Wait(left.min(DEVICE_BUSY)),
+        }
+    }
+
+    /// What a client has asked for is forgotten.
+    fn give_up(&mut self) -> Next {
+        if self.by_signal {
+            return Next::GiveUp;
+        }
+        *self = Self::default();
+        Next::Nothing
+    }
+}
+
+/// Whether the guest listens; `None` if a vCPU is busy with the device. That may be blocked, in a write to the console, for long: it
+/// must not block us as well.
+fn try_ask(device: &Mutex<dyn Shutdown>) -> Option<bool> {
+    match device.try_lock() {
+        Ok(mut device) => Some(device.ask()),
+        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner().ask()),
+        Err(TryLockError::WouldBlock) => None,
     }
 }
 
@@ -115,6 +166,42 @@ mod tests {
             request.make(now);
             assert_eq!(request.pursue(device, now), Next::GiveUp);
         }
+    }
+
+    #[test]
+    fn what_a_client_asks_for_is_forgotten_in_time() {
+        let (guest, now) = (guest(true), Instant::now());
+        let mut request = Request::default();
+        assert_eq!(request.ask(None, now), Asked::NoWay);
+        assert!(!request.is_made());
+        assert_eq!(request.ask(Some(&guest), now), Asked::Told);
+        assert!(request.is_made());
+        assert_eq!(request.ask(Some(&guest), now), Asked::Told, "again");
+        assert_eq!(guest.lock().unwrap().asked, 2);
+        assert_eq!(request.pursue(Some(&guest), now), Next::Wait(PATIENCE));
+        assert_eq!(request.pursue(Some(&guest), now + PATIENCE), Next::Nothing);
+        assert!(!request.is_made());
+        // A signal is another matter.
+        assert_eq!(request.ask(Some(&guest), now), Asked::Told);
+        assert!(request.make(now), "it is the first");
+        assert!(!request.make(now));
+        assert_eq!(request.pursue(Some(&guest), now), Next::Wait(PATIENCE));
+        assert_eq!(guest.lock().unwrap().asked, 4);
+        assert_eq!(request.pursue(Some(&guest), now + PATIENCE), Next::GiveUp);
+    }
+
+    #[test]
+    fn a_client_is_told_of_a_guest_that_does_not_listen_and_does_not_wait_for_a_busy_one() {
+        let (deaf, busy, now) = (guest(false), guest(true), Instant::now());
+        let mut request = Request::default();
+        assert_eq!(request.ask(Some(&deaf), now), Asked::DoesNotListen);
+        assert!(!request.is_made());
+        let held = busy.lock().unwrap();
+        assert_eq!(request.ask(Some(&busy), now), Asked::Later);
+        assert_eq!(request.pursue(Some(&busy), now), Next::Wait(DEVICE_BUSY));
+        drop(held);
+        assert_eq!(request.pursue(Some(&busy), now), Next::Wait(PATIENCE));
+        assert_eq!(busy.lock().unwrap().asked, 1);
     }
 
     #[test]

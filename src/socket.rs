@@ -6,7 +6,9 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, fchmod};
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen as start, socket_with,
@@ -44,6 +46,25 @@ pub fn connect_at_once(path: &Path) -> io::Result<UnixStream> {
     let socket = stream()?;
     connect(&socket, &SocketAddrUnix::new(path)?)?;
     Ok(socket.into())
+}
+
+/// Waits until a socket that does not block can be read, or has ended.
+///
+/// # Errors
+/// The time is over.
+pub fn block_for(socket: &UnixStream, time: Duration) -> io::Result<()> {
+    let end = Instant::now() + time;
+    let mut fds = [PollFd::new(socket, PollFlags::IN)];
+    loop {
+        let left =
+            Timespec::try_from(end.saturating_duration_since(Instant::now())).map_err(io::Error::other)?;
+        match poll(&mut fds, Some(&left)) {
+            Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
+            Ok(_) => return Ok(()),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 fn stream() -> rustix::io::Result<OwnedFd> {

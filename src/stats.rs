@@ -1,6 +1,7 @@
 //! What a machine did, in numbers.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 
@@ -35,7 +36,44 @@ impl ExitKind {
 /// Counters of a machine. vCPU threads count for themselves and add up when they end, so counting costs no shared cache line.
 #[derive(Debug, Default)]
 pub struct Stats {
-    exits: [AtomicU64; ExitKind::COUNT],
+    /// Of threads that have ended.
+    exits: Counts,
+    /// Of those that run.
+    running: Mutex<Vec<Arc<Counts>>>,
+}
+
+type Counts = [AtomicU64; ExitKind::COUNT];
+
+/// Counts one thread's exits; others may read it meanwhile. Dropping it adds them to the machine's.
+#[derive(Debug)]
+pub struct ExitCounter {
+    stats: Arc<Stats>,
+    counts: Arc<Counts>,
+}
+
+impl ExitCounter {
+    /// Of a thread that begins.
+    pub fn new(stats: Arc<Stats>) -> Self {
+        let counts = Arc::<Counts>::default();
+        stats.running.lock().unwrap_or_else(PoisonError::into_inner).push(counts.clone());
+        ExitCounter { stats, counts }
+    }
+
+    /// Counts one. Only one thread does, so no instruction that locks is needed.
+    pub fn count(&mut self, kind: ExitKind) {
+        let count = &self.counts[kind as usize];
+        count.store(count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for ExitCounter {
+    fn drop(&mut self) {
+        let mut running = self.stats.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.retain(|counts| !Arc::ptr_eq(counts, &self.counts));
+        for (total, count) in self.stats.exits.iter().zip(&*self.counts) {
+            total.fetch_add(count.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+    }
 }
 
 /// Exits of each kind.
@@ -62,16 +100,14 @@ pub struct ExitCounts {
 }
 
 impl Stats {
-    /// Adds a vCPU's counts, in the order of [`ExitKind`].
-    pub fn add_exits(&self, counts: &[u64; ExitKind::COUNT]) {
-        for (total, count) in self.exits.iter().zip(counts) {
-            total.fetch_add(*count, Ordering::Relaxed);
-        }
-    }
-
-    /// The exits of all vCPU threads that have ended.
+    /// The exits of all vCPU threads so far.
     pub fn exits(&self) -> ExitCounts {
-        let of = |kind: ExitKind| self.exits[kind as usize].load(Ordering::Relaxed);
+        // None is counted twice, as a thread that ends holds the lock.
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let of = |kind: ExitKind| {
+            let all = running.iter().map(|counts| &**counts).chain([&self.exits]);
+            all.map(|counts| counts[kind as usize].load(Ordering::Relaxed)).sum()
+        };
         ExitCounts {
             pio_read: of(ExitKind::PioRead),
             pio_write: of(ExitKind::PioWrite),
@@ -83,5 +119,27 @@ impl Stats {
             interrupted: of(ExitKind::Interrupted),
             other: of(ExitKind::Other),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exits_count_while_a_thread_runs_and_once_it_has_ended() {
+        let stats = Arc::new(Stats::default());
+        let mut first = ExitCounter::new(stats.clone());
+        let mut second = ExitCounter::new(stats.clone());
+        first.count(ExitKind::MmioRead);
+        second.count(ExitKind::MmioRead);
+        second.count(ExitKind::System);
+        let counted = |stats: &Stats| (stats.exits().mmio_read, stats.exits().system, stats.exits().other);
+        assert_eq!(counted(&stats), (2, 1, 0));
+        drop(second);
+        assert_eq!(counted(&stats), (2, 1, 0));
+        first.count(ExitKind::Other);
+        drop(first);
+        assert_eq!(counted(&stats), (2, 1, 1));
     }
 }

@@ -12,7 +12,7 @@ use triarch_arch::kvm::{self, Kicker, Vcpu};
 use triarch_devices::Effect;
 
 use crate::platform::Platform;
-use crate::stats::{ExitKind, Stats};
+use crate::stats::{ExitCounter, ExitKind, Stats};
 use crate::wake::Wake;
 
 /// Stack of a vCPU thread: what the deepest device access takes, with room; pages that are not used cost nothing.
@@ -101,7 +101,7 @@ impl VcpuThread {
             vcpu,
             platform,
             reporter,
-            stats,
+            exits: ExitCounter::new(stats),
             commands: receiver,
             waiting: waiting.clone(),
             paused: true,
@@ -211,7 +211,7 @@ struct Runner {
     vcpu: Vcpu,
     platform: Arc<Platform>,
     reporter: Reporter,
-    stats: Arc<Stats>,
+    exits: ExitCounter,
     commands: Receiver<Command>,
     waiting: Arc<AtomicBool>,
     paused: bool,
@@ -219,7 +219,6 @@ struct Runner {
 
 impl Runner {
     fn work(&mut self) {
-        let mut counts = [0; ExitKind::COUNT];
         // While the guest runs, orders wait until a kick has come through: the vCPU is then between two instructions. No kick is
         // lost: one that comes while an exit is served is kept by KVM_RUN's `immediate_exit`.
         let mut interrupted = true;
@@ -230,7 +229,7 @@ impl Runner {
             let report = match self.vcpu.run() {
                 Ok(exit) => {
                     interrupted = matches!(exit, Exit::Interrupted);
-                    counts[ExitKind::of(&exit) as usize] += 1;
+                    self.exits.count(ExitKind::of(&exit));
                     self.platform.serve(exit).map(Report::System)
                 }
                 Err(error) => Some(Report::Failed(error)),
@@ -240,7 +239,6 @@ impl Runner {
                 self.reporter.report(self.vcpu.index(), report);
             }
         }
-        self.stats.add_exits(&counts);
     }
 
     /// Carries out what has been ordered; while paused, waits for orders. `false` when the thread is to end.

@@ -22,7 +22,7 @@ pub(crate) enum Transport {
 }
 
 impl Transport {
-    fn with_core(&self, act: fn(&mut Core)) {
+    fn with_core(&self, act: impl FnOnce(&mut Core)) {
         match self {
             Transport::Mmio(transport) => act(lock(transport).core()),
             Transport::Pci(host, device) => {
@@ -73,6 +73,24 @@ impl Virtio {
     /// Takes the queues from all devices; when it returns, no buffer of the guest's is touched any more.
     pub fn stop(&self) {
         self.each(Core::stop);
+    }
+
+    /// Changes what the device of this number has in its configuration space, and tells its driver if that was done. The driver
+    /// sees all of it or nothing.
+    pub(crate) fn change_config<E>(
+        &self,
+        index: usize,
+        change: impl FnOnce() -> Result<(), E>,
+    ) -> Result<(), E> {
+        let Some(transport) = self.transports.get(index) else { return change() };
+        let mut changed = Ok(());
+        transport.with_core(|core| {
+            changed = change();
+            if changed.is_ok() {
+                core.config_changed();
+            }
+        });
+        changed
     }
 
     fn each(&self, act: fn(&mut Core)) {

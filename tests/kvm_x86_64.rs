@@ -248,7 +248,7 @@ fn runs_end_as_the_guest_wants() {
     for cpus in [1, 3] {
         let mut run = |end: &[u8]| {
             let mut machine = build(&host, cpus, &[&hello, end].concat(), &console);
-            machine.run(&mut console, &signals).unwrap()
+            machine.run(&mut console, &signals, None).unwrap()
         };
         assert_eq!(run(POWER_OFF), Outcome::PowerOff);
         assert_eq!(run(RESET), Outcome::Reset);
@@ -269,7 +269,7 @@ fn an_end_that_comes_while_the_machine_is_being_paused_is_kept() {
     machine.resume().unwrap();
     thread::sleep(Duration::from_millis(50));
     machine.pause().unwrap();
-    assert_eq!(machine.run(&mut console, &signals).unwrap(), Outcome::PowerOff);
+    assert_eq!(machine.run(&mut console, &signals, None).unwrap(), Outcome::PowerOff);
     thread::sleep(Duration::from_millis(20));
     assert_eq!(counters(machine.ram()), [0, 0], "the guest did not go on");
 }
@@ -291,7 +291,7 @@ fn a_signal_ends_a_run() {
         thread::sleep(Duration::from_millis(50));
         pthread_kill(control, Signal::SIGTERM).unwrap();
     });
-    assert_eq!(machine.run(&mut console, &signals).unwrap(), Outcome::Signal(15));
+    assert_eq!(machine.run(&mut console, &signals, None).unwrap(), Outcome::Signal(15));
     killer.join().unwrap();
     in_time("dropping a machine whose guest runs on", || drop(machine));
 }
@@ -320,7 +320,7 @@ fn input_reaches_the_guest_however_much_it_is() {
         assert_eq!(String::from_utf8_lossy(&heard), String::from_utf8_lossy(&text));
         client.write_all(b"q").unwrap();
     });
-    assert_eq!(machine.run(&mut console, &signals).unwrap(), Outcome::PowerOff);
+    assert_eq!(machine.run(&mut console, &signals, None).unwrap(), Outcome::PowerOff);
     user.join().unwrap();
 }
 

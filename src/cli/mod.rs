@@ -1,6 +1,7 @@
 //! The command line.
 
 mod check;
+mod control;
 mod log;
 mod machine_args;
 mod plan;
@@ -36,6 +37,24 @@ enum Command {
     Plan(Box<plan::PlanArgs>),
     /// Tell whether this host can run guests, and what it lacks
     Check(check::CheckArgs),
+    /// List the machines that run under a name
+    Ps(control::PsArgs),
+    /// Tell about a machine that runs
+    Info(control::InfoArgs),
+    /// Hold a machine's guest and its devices
+    Pause(control::MachineArg),
+    /// Let a paused machine go on
+    Resume(control::MachineArg),
+    /// Ask a machine's guest to shut down
+    Stop(control::StopArgs),
+    /// Start a machine's guest anew
+    Reset(control::MachineArg),
+    /// Give a device of a machine another size
+    Resize(control::ResizeArgs),
+    /// Print a machine's counters, in Prometheus' text format
+    Metrics(control::MachineArg),
+    /// Print what happens to a machine, one event a line, until it ends
+    Events(control::MachineArg),
 }
 
 /// The command: runs it with the process's arguments.
@@ -68,6 +87,15 @@ pub fn execute(args: impl IntoIterator<Item = OsString>, out: &mut dyn Write) ->
         Command::Run(args) => run::run(*args),
         Command::Plan(args) => plan::plan(*args, out),
         Command::Check(args) => check::check(&args, out),
+        Command::Ps(args) => control::ps(&args, out),
+        Command::Info(args) => control::info(&args, out),
+        Command::Pause(machine) => machine.post("/v1/pause"),
+        Command::Resume(machine) => machine.post("/v1/resume"),
+        Command::Stop(args) => control::stop(&args),
+        Command::Reset(machine) => machine.post("/v1/reset"),
+        Command::Resize(args) => control::resize(&args, out),
+        Command::Metrics(machine) => machine.metrics(out),
+        Command::Events(machine) => machine.events(out),
     }
 }
 

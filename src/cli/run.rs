@@ -14,9 +14,12 @@ use triarch_arch::kvm::{self, Host, install_kick_handler};
 use triarch_boards::{MachinePlan, MachineSpec};
 
 use super::check;
+use super::control::{ControlArgs, Reachable};
 use super::machine_args::MachineArgs;
 use crate::builder::{self, Parts};
 use crate::console::{Console, SerialSpec};
+use crate::control::server::Limits;
+use crate::control::{About, Control};
 use crate::machine::{Outcome, Signals};
 use crate::memory;
 use crate::stats::{ExitCounts, Stats};
@@ -30,7 +33,7 @@ Exit status:
   2    the command line is wrong
   3    the guest crashed (triple fault, disabled wait, an instruction that can't be emulated)
   4    the guest asked for a reset, with --on-reset exit
-  5    the user quit (Ctrl-A X)
+  5    the user quit (Ctrl-A X, or triarch stop --force)
   128+N  signal N ended it
 
 Signals: SIGTERM asks the guest to shut down, if it listens to that (s390x: signal quiesce), and ends it if it does not, at the second
@@ -56,6 +59,9 @@ pub(super) struct RunArgs {
     /// Write counters as JSON to a file at the end
     #[arg(long, value_name = "FILE")]
     stats: Option<PathBuf>,
+
+    #[command(flatten)]
+    control: ControlArgs,
 
     /// KVM's device node
     #[arg(long, value_name = "PATH", default_value = kvm::DEVICE)]
@@ -83,6 +89,7 @@ pub(super) fn run(args: RunArgs) -> anyhow::Result<u8> {
     let mut plan = plan_anew(&spec, &caps)?;
     let pages = machine.pages();
     memory::check(&plan.ram, pages)?;
+    let reachable = args.control.listen()?;
     let devices = machine.open_devices()?;
     let stats_file = args.stats.as_deref().map(create_stats).transpose()?;
 
@@ -90,17 +97,31 @@ pub(super) fn run(args: RunArgs) -> anyhow::Result<u8> {
     install_kick_handler().context("can't install a signal handler")?;
     let mut console = Console::open(&args.serial)?;
     let stats = Arc::new(Stats::default());
+    let mut control = match &reachable {
+        Some(Reachable { name, listener, .. }) => {
+            let (about, listener) = (About::new(name.clone(), &plan), listener.try_clone()?);
+            Some(
+                Control::start(about, &devices, stats.clone(), listener, Limits::default())
+                    .context("can't serve the control socket")?,
+            )
+        }
+        None => None,
+    };
     let outcome = loop {
         let stats = stats.clone();
         let parts = Parts { files: &files, pages, console: &console, devices: &devices, stats };
         let mut machine = builder::build(&host, &plan, &parts)?;
-        let outcome = machine.run(&mut console, &signals)?;
+        let outcome = machine.run(&mut console, &signals, control.as_mut())?;
         drop(machine);
-        if outcome != Outcome::Reset || args.on_reset == OnReset::Exit {
-            break outcome;
+        match outcome {
+            Outcome::Restart => {}
+            Outcome::Reset if args.on_reset == OnReset::Reboot => {}
+            outcome => break outcome,
         }
         plan = plan_anew(&spec, &caps)?;
     };
+    drop(control);
+    drop(reachable);
     drop(console);
     if let (Some(path), Some(file)) = (&args.stats, stats_file) {
         write_stats(file, &stats).with_context(|| stats_failed(path))?;
@@ -126,7 +147,8 @@ fn status(outcome: Outcome) -> u8 {
             tell(format_args!("the guest crashed: {reason}"));
             3
         }
-        Outcome::Reset => 4,
+        // A client's reset does not end a run.
+        Outcome::Reset | Outcome::Restart => 4,
         Outcome::Quit => 5,
         Outcome::Signal(signal) => u8::try_from(128 + signal).unwrap_or(u8::MAX),
     }

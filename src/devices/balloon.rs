@@ -1,5 +1,6 @@
 //! The memory balloon.
 
+use std::cell::RefCell;
 use std::io;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use serde::{Deserialize, Deserializer};
 use triarch_boards::VirtioKind;
 use triarch_devices::virtio::{Balloon, BalloonBackend, BalloonFeatures, BalloonSize, PAGE_SIZE};
 
-use super::{DeviceParts, DeviceSpec, HostDevice};
+use super::{DeviceParts, DeviceSpec, HostDevice, SizeReport};
 
 /// A memory balloon.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -37,15 +38,21 @@ impl DeviceSpec for BalloonSpec {
     }
 
     fn open(&self) -> anyhow::Result<Box<dyn HostDevice>> {
-        let pages = u32::try_from(self.size / PAGE_SIZE).context("size is more than a balloon can have")?;
+        let pages = pages(self.size)?;
         ensure!(self.stats != Some(0), "stats=0 is no interval");
-        Ok(Box::new(Host { pages, spec: self.clone() }))
+        Ok(Box::new(Host { size: RefCell::new(BalloonSize::new(pages)), spec: self.clone() }))
     }
+}
+
+/// Pages of a size in bytes.
+fn pages(size: u64) -> anyhow::Result<u32> {
+    u32::try_from(size / PAGE_SIZE).context("size is more than a balloon can have")
 }
 
 /// A balloon has nothing of the host but the guest's RAM.
 struct Host {
-    pages: u32,
+    /// That of the device which was made last.
+    size: RefCell<BalloonSize>,
     spec: BalloonSpec,
 }
 
@@ -53,12 +60,26 @@ impl HostDevice for Host {
     fn make(&self) -> io::Result<DeviceParts> {
         let BalloonSpec { deflate_on_oom, reporting, stats, .. } = self.spec;
         let features = BalloonFeatures { deflate_on_oom, reporting, stats: stats.is_some() };
-        let balloon = Balloon::new(BalloonSize::new(self.pages), features);
+        // A driver that begins has given nothing yet, and is asked for what was asked for last.
+        let size = BalloonSize::new(self.size.borrow().target());
+        let balloon = Balloon::new(size.clone(), features);
+        self.size.replace(size);
         let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
         let release =
             Box::new(move |file: &std::fs::File, offset, len| Ok(fallocate(file, flags, offset, len)?));
         let interval = stats.map(|seconds| Duration::from_secs(seconds.into()));
         Ok((Box::new(balloon), Box::new(BalloonBackend::new(release, interval)?)))
+    }
+
+    fn resize(&self, bytes: u64) -> anyhow::Result<()> {
+        self.size.borrow().set_target(pages(bytes)?);
+        Ok(())
+    }
+
+    fn size(&self) -> Option<SizeReport> {
+        let size = self.size.borrow();
+        let bytes = |pages: u32| u64::from(pages) * PAGE_SIZE;
+        Some(SizeReport { requested: bytes(size.target()), actual: bytes(size.actual()) })
     }
 }
 
@@ -74,5 +95,23 @@ mod tests {
         }
         assert!(spec(1 << 44).open().is_err());
         assert!(BalloonSpec { stats: Some(0), ..spec(0) }.open().is_err());
+    }
+
+    #[test]
+    fn another_size_outlives_a_reset() {
+        let host = BalloonSpec { size: 8192, ..BalloonSpec::default() }.open().unwrap();
+        let (mut device, _) = host.make().unwrap();
+        // The driver says that it has given one page.
+        device.write_config(4, &1u32.to_le_bytes());
+        assert_eq!(host.size(), Some(SizeReport { requested: 8192, actual: 4096 }));
+        host.resize(12345).unwrap();
+        assert!(host.resize(1 << 44).is_err());
+        let mut target = [0; 4];
+        device.read_config(0, &mut target);
+        assert_eq!(target, 3u32.to_le_bytes());
+        let (device, _) = host.make().unwrap();
+        device.read_config(0, &mut target);
+        assert_eq!(target, 3u32.to_le_bytes());
+        assert_eq!(host.size(), Some(SizeReport { requested: 12288, actual: 0 }));
     }
 }

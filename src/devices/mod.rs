@@ -15,10 +15,10 @@ mod vsock;
 
 use std::io;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use triarch_boards::VirtioKind;
 use triarch_devices::virtio::{Backend, VirtioDevice};
 
@@ -49,6 +49,30 @@ pub trait HostDevice {
     /// # Errors
     /// The host refuses.
     fn make(&self) -> io::Result<DeviceParts>;
+
+    /// Has the device go for another size. What the driver sees of it changes at once; the caller holds the lock of the device's
+    /// transport, and tells the driver.
+    ///
+    /// # Errors
+    /// The device has no size that can be changed, or can't have that one.
+    fn resize(&self, bytes: u64) -> anyhow::Result<()> {
+        bail!("it has no size to change (to {bytes} bytes)")
+    }
+
+    /// The device's sizes, if it has one that can be changed.
+    fn size(&self) -> Option<SizeReport> {
+        None
+    }
+}
+
+/// How large a device is to be, and is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct SizeReport {
+    /// Bytes that it is to have.
+    pub requested: u64,
+    /// Bytes that it has, as its driver says.
+    pub actual: u64,
 }
 
 /// A virtio device: what answers its driver, and what works on its queues.
