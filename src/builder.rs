@@ -12,8 +12,8 @@ use triarch_devices::css::{Attention, Css};
 use triarch_devices::pci::{Ecam, Memory, PciHost, SharedLine};
 use triarch_devices::virtio::{CcwWiring, PciWiring, VirtioCcw, VirtioDevice, VirtioMmio, VirtioPci, Worker};
 use triarch_devices::{
-    AcpiPower, Bus, BusError, Device, Hook, I8042, Input, Ioapic, Line, MsiMessage, Pl011, Pl031, Reset,
-    Sclp, SclpConfig, Shutdown, Trigger, Uart16550, Window,
+    AcpiEvents, AcpiPower, Bus, BusError, Device, Hook, I8042, Input, Ioapic, Line, MsiMessage, Pl011, Pl031,
+    Reset, Sclp, SclpConfig, Shutdown, Trigger, Uart16550, Window,
 };
 
 use crate::ccw::{DeviceRoutes, KernelFloating};
@@ -232,6 +232,7 @@ impl DeviceBuilder<'_> {
                 self.console_device(Pl011::new(self.line(slot)?, self.console.sink(), self.drained()))
             }
             DeviceKind::I8042 => Arc::new(Mutex::new(I8042::new())),
+            DeviceKind::AcpiEvents => self.acpi_events(slot)?,
             DeviceKind::AcpiPower => Arc::new(Mutex::new(AcpiPower::new())),
             DeviceKind::Pl031 => Arc::new(Mutex::new(Pl031::new())),
             DeviceKind::Ioapic => match &self.platform.ioapic {
@@ -263,6 +264,21 @@ impl DeviceBuilder<'_> {
             }
         };
         bus.insert(window, device).map_err(|source| Error::Bus { name: slot.name.clone(), source })
+    }
+
+    fn acpi_events(&mut self, slot: &DeviceSlot) -> Result<Arc<Mutex<dyn Device>>, Error> {
+        let edge = Box::new(Edge(self.line(slot)?));
+        let listens: Box<dyn Fn() -> bool + Send> = match (&self.platform.ioapic, slot.irq) {
+            (Some(ioapic), Some(IrqRoute::Pin { pin })) => {
+                let ioapic = ioapic.clone();
+                Box::new(move || ioapic.lock().unwrap_or_else(PoisonError::into_inner).is_unmasked(pin))
+            }
+            // An IOAPIC in the kernel is not looked at.
+            _ => Box::new(|| true),
+        };
+        let events = Arc::new(Mutex::new(AcpiEvents::new(edge, listens)));
+        self.shutdown = Some(events.clone());
+        Ok(events)
     }
 
     fn sclp(&mut self, slot: &DeviceSlot) -> Result<(), Error> {

@@ -68,6 +68,8 @@ pub enum DeviceKind {
     I8042,
     /// Sleep and reset registers of hardware-reduced ACPI.
     AcpiPower,
+    /// The event register of hardware-reduced ACPI, with the power button.
+    AcpiEvents,
     /// The IOAPIC of a split irqchip.
     Ioapic,
     /// Arm's PL011 serial port.

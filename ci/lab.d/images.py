@@ -83,6 +83,13 @@ def disk_guest(isa):
     return _stored(f"disk-{isa.name}", archive.bytes())
 
 
+def button_guest(isa):
+    """The initrd of guests that hear of their power button, with drivers."""
+    archive = _base(isa, INSIDE / "guest-init")
+    _add_modules(archive, Kernel(isa, "trixie").modules(isa.guest_modules + isa.button), {})
+    return _stored(f"button-{isa.name}", archive.bytes())
+
+
 def socat_guest(isa):
     """The guests' own initrd with socat, which speaks to Unix sockets and to virtio's."""
     archive = _base(isa, INSIDE / "guest-init")
@@ -92,7 +99,7 @@ def socat_guest(isa):
 
 #: Archives that scenarios can ask for, by their names in /lab: initrds for guests, and programs for the host
 GUESTS = {"initrd-kexec.img": kexec_guest, "initrd-disk.img": disk_guest, "initrd-socat.img": socat_guest,
-          "passt.cpio": passt}
+          "initrd-button.img": button_guest, "passt.cpio": passt}
 
 
 def _add_programs(archive, isa, package, *paths):

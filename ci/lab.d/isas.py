@@ -19,6 +19,8 @@ class Isa:
     #: the guest's console, and what makes stock kernels start fast under emulation
     append: str
     variants: tuple = ("",)
+    #: modules by which a guest hears of its power button
+    button: tuple = ()
     #: module -> its parameters
     parameters: dict = dataclasses.field(default_factory=dict)
 
@@ -37,7 +39,8 @@ ISAS = {isa.name: isa for isa in (
         ("virtio_mmio", "virtio_pci", "virtio_rng", "virtio_blk", "virtio_net", "vmw_vsock_virtio_transport",
          "virtio_balloon", "virtiofs"),
         f"console=ttyS0 nokaslr mitigations=off no_timer_check {QUICK} "
-        "initcall_blacklist=load_system_certificate_list,jent_mod_init"),
+        "initcall_blacklist=load_system_certificate_list,jent_mod_init",
+        button=("button", "evdev")),
     Isa("aarch64", "arm64", "aarch64-unknown-linux-gnu", "aarch64-linux-gnu-",
         {"trixie": ("trixie", "linux-image-arm64"),
          "bookworm": ("bookworm", "linux-image-arm64"),

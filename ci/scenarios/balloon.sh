@@ -3,21 +3,6 @@
 # seconds: 400
 . /lab/scenarios/lib.sh
 
-# resident NAME: MiB of the guest's RAM that the host has.
-resident() {
-	awk '/^RssShmem:/ { print int($2 / 1024) }' "/proc/$(cat "$RUN/$1.pid")/status"
-}
-
-# until_resident NAME OPERATOR MIB: reports come after two seconds or more.
-until_resident() {
-	deadline=$(($(cut -d. -f1 /proc/uptime) + 100))
-	until [ "$(resident "$1")" "$2" "$3" ]; do
-		[ "$(cut -d. -f1 /proc/uptime)" -ge "$deadline" ] && fail "$1 has $(resident "$1") MiB, not $2 $3"
-		sleep 0.5
-	done
-	say "ok: $1 has $(resident "$1") MiB, which is $2 $3"
-}
-
 # fill NAME COUNT: the guest fills 128 MiB, for the COUNT'th time.
 fill() {
 	vm_type "$1" 'mount -t tmpfs -o size=200m files /tmp; dd if=/dev/zero of=/tmp/file bs=1M count=128; echo "<filled $((1 + 0))>"'
@@ -25,14 +10,14 @@ fill() {
 }
 
 vm_boot_with_drivers guest --balloon=reporting,stats=2 --memory 384M
-before=$(resident guest)
+before=$(vm_resident guest)
 fill guest 1
-full=$(resident guest)
+full=$(vm_resident guest)
 say "resident: $before MiB before, $full MiB with a file of 128 MiB"
 check "the file is in the guest's RAM" test "$full" -ge 128
 vm_type guest 'rm /tmp/file; echo "<freed $((1 + 0))>"'
 vm_wait guest '<freed 1>' 60
-until_resident guest -le $((full - 100))
+vm_until_resident guest -le $((full - 100))
 fill guest 2
 vm_answers guest
 check "statistics come" grep -q "the guest's memory: .*free [0-9]" "$OUT/triarch-guest.log"
@@ -44,6 +29,6 @@ vm_type small 'until [ "$(sed -n "s/^MemTotal: *\([0-9]*\) kB/\1/p" /proc/meminf
 vm_wait small '<inflated 1>' 120
 vm_type small 'mount -t tmpfs -o size=90m files /tmp; dd if=/dev/zero of=/tmp/file bs=1M count=64; echo "<filled $((1 + 0))>"'
 vm_wait small '<filled 1>' 200
-until_resident small -le 200
+vm_until_resident small -le 200
 vm_answers small
 vm_poweroff small

@@ -152,6 +152,21 @@ vm_type() {
 	printf '%s\n' "$2" >"$RUN/$1.in" || fail "can't type into $1"
 }
 
+# vm_resident NAME: MiB of the guest's RAM that the host has.
+vm_resident() {
+	awk '/^RssShmem:/ { print int($2 / 1024) }' "/proc/$(cat "$RUN/$1.pid")/status"
+}
+
+# vm_until_resident NAME OPERATOR MIB: reports come after two seconds or more.
+vm_until_resident() {
+	deadline=$(($(cut -d. -f1 /proc/uptime) + 100))
+	until [ "$(vm_resident "$1")" "$2" "$3" ]; do
+		[ "$(cut -d. -f1 /proc/uptime)" -ge "$deadline" ] && fail "$1 has $(vm_resident "$1") MiB, not $2 $3"
+		sleep 0.5
+	done
+	say "ok: $1 has $(vm_resident "$1") MiB, which is $2 $3"
+}
+
 # refuses WHAT ARG...: `triarch run ARG...` must end with status 1 before a guest runs, and name WHAT in its message.
 refuses() {
 	what=$1

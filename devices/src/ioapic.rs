@@ -121,6 +121,12 @@ impl Ioapic {
         Ioapic { select: 0, id: 0, pins, deliver, mirrored, mirror }
     }
 
+    /// Whether the guest takes interrupts of a pin. One that is not there has none.
+    pub fn is_unmasked(&self, pin: u32) -> bool {
+        let pin = usize::try_from(pin).ok().and_then(|pin| self.pins.get(pin));
+        pin.is_some_and(|pin| !pin.entry.has(Entry::MASKED))
+    }
+
     /// Sets the level of a pin's line. A pin that is not there is ignored.
     pub fn set_line(&mut self, pin: u32, asserted: bool) {
         let index = usize::try_from(pin).unwrap_or(usize::MAX);

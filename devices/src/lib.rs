@@ -4,6 +4,7 @@
 //! it returns what the machine is to do.
 #![forbid(unsafe_code)]
 
+mod acpi_events;
 mod acpi_power;
 mod bus;
 pub mod css;
@@ -18,6 +19,7 @@ mod sclp;
 mod uart16550;
 pub mod virtio;
 
+pub use acpi_events::AcpiEvents;
 pub use acpi_power::AcpiPower;
 pub use bus::{Bus, BusError, Window};
 pub use i8042::I8042;

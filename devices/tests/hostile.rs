@@ -4,7 +4,8 @@
 use std::sync::{Arc, Mutex};
 
 use triarch_devices::{
-    AcpiPower, Bus, Device, I8042, Input, Ioapic, Line, Pl011, Pl031, Sink, Uart16550, Window,
+    AcpiEvents, AcpiPower, Bus, Device, I8042, Input, Ioapic, Line, Pl011, Pl031, Shutdown, Sink, Trigger,
+    Uart16550, Window,
 };
 
 struct Host;
@@ -76,10 +77,18 @@ fn serial_ports() {
     hammer(Pl011::SIZE, &[0, 4, 0x18, 0x2c, 0x30, 0x34, 0x38, 0x44], pl011, feed);
 }
 
+struct NoInterrupt;
+
+impl Trigger for NoInterrupt {
+    fn trigger(&self) {}
+}
+
 #[test]
 fn other_devices() {
     hammer(5, &[0, 4], I8042::new, |_| ());
     hammer(u64::from(AcpiPower::SIZE), &[0, 1, 2, 3], AcpiPower::new, |_| ());
+    let events = || AcpiEvents::new(Box::new(NoInterrupt), Box::new(|| true));
+    hammer(u64::from(AcpiEvents::SIZE), &[0, 1], events, |events| _ = events.ask());
     let ioapic = || Ioapic::new(24, Box::new(|_| ()), Box::new(|_| ()));
     hammer(Ioapic::SIZE, &[0, 0x10, 0x40], ioapic, |ioapic| {
         for pin in [0, 23, 24, u32::MAX] {

@@ -3,6 +3,7 @@
 //! acpi_tables' generic table, `Sdt`, writes its length in the host's byte order, so tables without a type of their own get
 //! their header here.
 
+mod events;
 mod pci;
 
 use acpi_tables::fadt::{FADTBuilder, Flags};
@@ -10,6 +11,7 @@ use acpi_tables::gas::{AccessSize, AddressSpace, GAS};
 use acpi_tables::rsdp::Rsdp;
 use acpi_tables::{Aml, aml};
 
+pub use events::AcpiEventRegister;
 pub use pci::AcpiPci;
 
 const OEM_ID: [u8; 6] = *b"TRIARC";
@@ -39,6 +41,8 @@ pub struct AcpiSpec {
     pub virtio: Vec<AcpiVirtio>,
     /// The PCI host bridge, if there is one.
     pub pci: Option<AcpiPci>,
+    /// Where the power button is.
+    pub events: AcpiEventRegister,
     /// Sleep and reset registers.
     pub power: AcpiPowerRegisters,
 }
@@ -209,6 +213,7 @@ fn dsdt(spec: &AcpiSpec) -> Vec<u8> {
         aml::Device::new(path.as_str().into(), vec![&hid, &uid_name, &cca, &crs]).to_aml_bytes(&mut body);
     }
     body.extend(spec.pci.iter().flat_map(pci::bridge));
+    body.extend(events::devices(&spec.events));
     for uid in 0..spec.cpus {
         let hid = aml::Name::new("_HID".into(), &"ACPI0007");
         let uid_name = aml::Name::new("_UID".into(), &uid);
@@ -239,6 +244,7 @@ mod tests {
                 memory: (0x1_0000_0000, 0x4000_0000),
                 intx: [16, 17, 18, 19],
             }),
+            events: AcpiEventRegister { port: 0x604, gsi: 3, power_button: 1 },
             power: AcpiPowerRegisters {
                 sleep_control: 0x600,
                 sleep_status: 0x601,

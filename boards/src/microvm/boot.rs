@@ -2,12 +2,14 @@
 
 use triarch_arch::hv::{IrqRoute, VcpuState};
 use triarch_arch::image::{Format, Kernel};
-use triarch_arch::x86_64::acpi::{self, AcpiPci, AcpiPowerRegisters, AcpiSerial, AcpiSpec, AcpiVirtio};
+use triarch_arch::x86_64::acpi::{
+    self, AcpiEventRegister, AcpiPci, AcpiPowerRegisters, AcpiSerial, AcpiSpec, AcpiVirtio,
+};
 use triarch_arch::x86_64::boot::{
     E820Entry, E820Kind, enable_x2apic, gdt, long_mode_entry, page_tables, protected_mode_entry,
 };
 use triarch_arch::x86_64::{bzimage, cpuid, pvh};
-use triarch_devices::AcpiPower;
+use triarch_devices::{AcpiEvents, AcpiPower};
 
 use super::layout;
 use crate::virtio::PciRoom;
@@ -97,6 +99,11 @@ fn acpi_spec(cpus: u32, slots: &[DeviceSlot]) -> AcpiSpec {
         serials: vec![AcpiSerial { port: layout::SERIAL, gsi: layout::SERIAL_PIN }],
         virtio: slots.iter().filter_map(acpi_virtio).collect(),
         pci: PciRoom::window(slots).map(acpi_pci),
+        events: AcpiEventRegister {
+            port: layout::EVENTS,
+            gsi: layout::EVENTS_PIN,
+            power_button: AcpiEvents::POWER_BUTTON,
+        },
         power: AcpiPowerRegisters {
             sleep_control: layout::POWER + AcpiPower::SLEEP_CONTROL,
             sleep_status: layout::POWER + AcpiPower::SLEEP_STATUS,

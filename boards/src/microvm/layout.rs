@@ -78,3 +78,7 @@ pub const I8042: u16 = 0x60;
 pub const I8042_PORTS: u16 = 5;
 /// ACPI's sleep and reset registers.
 pub const POWER: u16 = 0x600;
+/// ACPI's event register.
+pub const EVENTS: u16 = 0x604;
+/// Its pin: that of a serial port which there is not.
+pub const EVENTS_PIN: u32 = 3;

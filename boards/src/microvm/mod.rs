@@ -6,7 +6,7 @@ mod layout;
 use triarch_arch::Isa;
 use triarch_arch::hv::{CpuModel, HostCaps, IrqRoute, Irqchip, IsaCaps};
 use triarch_arch::x86_64::{self, cpuid};
-use triarch_devices::AcpiPower;
+use triarch_devices::{AcpiEvents, AcpiPower};
 
 use crate::virtio::PciRoom;
 use crate::{
@@ -119,6 +119,12 @@ fn slots(
             kind: DeviceKind::AcpiPower,
             at: Attachment::Pio { base: layout::POWER, size: AcpiPower::SIZE },
             irq: None,
+        },
+        DeviceSlot {
+            name: "events".into(),
+            kind: DeviceKind::AcpiEvents,
+            at: Attachment::Pio { base: layout::EVENTS, size: AcpiEvents::SIZE },
+            irq: Some(IrqRoute::Pin { pin: layout::EVENTS_PIN }),
         },
     ];
     if let Irqchip::X86Split { .. } = irqchip {

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use super::testing::{golden, mutations, refuses_what_is_cut_off};
 use super::*;
 use crate::{
-    AcpiPower, Device, Effect, I8042, Input, Ioapic, Line, MsiMessage, Pl011, Pl031, Sclp, SclpConfig,
-    Shutdown, Sink, Uart16550,
+    AcpiEvents, AcpiPower, Device, Effect, I8042, Input, Ioapic, Line, MsiMessage, Pl011, Pl031, Sclp,
+    SclpConfig, Shutdown, Sink, Trigger, Uart16550,
 };
 
 /// The host's end of everything.
@@ -23,6 +23,12 @@ impl Line for Host {
     fn set(&self, asserted: bool) {
         self.level.store(asserted, Ordering::Relaxed);
         self.edges.fetch_add(asserted.into(), Ordering::Relaxed);
+    }
+}
+
+impl Trigger for Host {
+    fn trigger(&self) {
+        self.edges.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -180,6 +186,17 @@ fn power_and_reset() {
     assert_eq!(read(&mut restored, 0), [0x14]);
     let enabled = Saved { bytes: vec![0x34], ..saved };
     assert!(restored.restore(&enabled).is_err(), "nobody sleeps");
+
+    let host = Host::default();
+    let events = || AcpiEvents::new(Box::new(host.clone()), Box::new(|| true));
+    let mut pressed = events();
+    assert!(pressed.ask());
+    let saved = pressed.save().unwrap();
+    withstands("acpi-events-1", &saved, events, &[0, 1]);
+    let mut restored = events();
+    restored.restore(&saved).unwrap();
+    assert_eq!(read(&mut restored, 0), [AcpiEvents::POWER_BUTTON]);
+    assert_eq!(host.edges(), 1, "the interrupt controller has what is pending");
 
     let saved = I8042::new().save().unwrap();
     withstands("i8042-1", &saved, I8042::new, &[0, 1]);
