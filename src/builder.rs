@@ -13,7 +13,7 @@ use triarch_devices::pci::{Ecam, Memory, PciHost, SharedLine};
 use triarch_devices::virtio::{CcwWiring, PciWiring, VirtioCcw, VirtioDevice, VirtioMmio, VirtioPci, Worker};
 use triarch_devices::{
     AcpiEvents, AcpiPower, Bus, BusError, Device, Hook, I8042, Input, Ioapic, Line, MsiMessage, Pl011, Pl031,
-    Reset, Sclp, SclpConfig, Shutdown, Trigger, Uart16550, Window,
+    PowerKey, Reset, Sclp, SclpConfig, Shutdown, Trigger, Uart16550, Window,
 };
 
 use crate::ccw::{DeviceRoutes, KernelFloating};
@@ -151,6 +151,7 @@ fn address_limit(plan: &MachinePlan) -> u64 {
         Attachment::HostBridge { memory, size, .. } => Some(memory.saturating_add(size)),
         Attachment::Pio { .. }
         | Attachment::Pci { .. }
+        | Attachment::Line
         | Attachment::ServiceCall
         | Attachment::Subchannel { .. } => None,
     });
@@ -241,6 +242,11 @@ impl DeviceBuilder<'_> {
                     return Err(Error::Slot { name: slot.name.clone(), what: "the irqchip is not split" });
                 }
             },
+            DeviceKind::PowerKey => {
+                let key = PowerKey::new(Box::new(Edge(self.line(slot)?)));
+                self.shutdown = Some(Arc::new(Mutex::new(key)));
+                return Ok(());
+            }
             DeviceKind::Sclp => return self.sclp(slot),
             DeviceKind::PciHost => return self.pci_host(slot),
             DeviceKind::Virtio(_) => match slot.at {
@@ -258,6 +264,7 @@ impl DeviceBuilder<'_> {
             }
             Attachment::HostBridge { .. }
             | Attachment::Pci { .. }
+            | Attachment::Line
             | Attachment::ServiceCall
             | Attachment::Subchannel { .. } => {
                 return Err(Error::Slot { name: slot.name.clone(), what: "it needs a window on a bus" });

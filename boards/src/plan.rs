@@ -76,6 +76,8 @@ pub enum DeviceKind {
     Pl011,
     /// Arm's PL031 real-time clock.
     Pl031,
+    /// A power key.
+    PowerKey,
     /// The service-call logical processor with its event facility and consoles.
     Sclp,
     /// A PCI host bridge; its first line leads where the slot's interrupt says, the other three to the pins that follow.
@@ -118,6 +120,8 @@ pub enum Attachment {
         /// Guest-physical address of its registers, until the guest moves them.
         bar: u64,
     },
+    /// Nowhere: it has an interrupt only.
+    Line,
     /// Reached by SERVICE CALL (s390x).
     ServiceCall,
     /// Behind a subchannel (s390x).

@@ -44,6 +44,8 @@ const MAX_CPUS_GICV2: u32 = 8;
 /// The serial port's shared interrupt. The clock has none, as its alarm never rings: a kernel that is told of one believes in the
 /// alarm, and waits for it.
 const SERIAL_SPI: u32 = 1;
+/// The power key's shared interrupt.
+const POWER_KEY_SPI: u32 = 2;
 /// Interrupt ids: 32 private ones and 224 shared ones, room for every device that the board can have.
 const IRQS: u32 = 256;
 
@@ -94,6 +96,12 @@ pub(crate) fn plan(spec: &MachineSpec, host: &HostCaps) -> Result<MachinePlan, E
         irq: device.spi.map(|pin| IrqRoute::Pin { pin }),
     };
     let mut slots = vec![slot("serial0", DeviceKind::Pl011, serial), slot("rtc0", DeviceKind::Pl031, rtc)];
+    slots.push(DeviceSlot {
+        name: Cow::Borrowed("power-key"),
+        kind: DeviceKind::PowerKey,
+        at: Attachment::Line,
+        irq: Some(IrqRoute::Pin { pin: POWER_KEY_SPI }),
+    });
     slots.extend(virtio);
     Ok(MachinePlan {
         isa: Isa::Aarch64,
@@ -219,6 +227,7 @@ fn fdt_bytes(
         pmu: caps.cpu.pmu,
         serial,
         rtc,
+        power_key: POWER_KEY_SPI,
         virtio: virtio.iter().filter_map(peripheral).collect(),
         pci: PciRoom::window(virtio).map(|memory| Pci {
             ecam: (map::PCI.ecam, PciRoom::ECAM_SIZE),

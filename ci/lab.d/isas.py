@@ -50,7 +50,7 @@ ISAS = {isa.name: isa for isa in (
          "virtio_balloon", "virtiofs"),
         f"console=ttyAMA0 nokaslr mitigations=off {QUICK} "
         "initcall_blacklist=load_system_certificate_list,jent_mod_init",
-        ("", "gicv2")),
+        ("", "gicv2"), button=("gpio_keys", "evdev")),
     Isa("s390x", "s390x", "s390x-unknown-linux-gnu", "s390x-linux-gnu-",
         {"trixie": ("trixie", "linux-image-s390x"),
          "bookworm": ("bookworm", "linux-image-s390x")},

@@ -1,17 +1,82 @@
 //! Commands for machines that run: `triarch ps`, `info`, `pause` and the like.
 
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, Parser, Subcommand};
 use serde_json::Value;
 
-use super::{parse_size, print, unless_gone};
+use super::{parse_size, print, unless_gone, wrong};
 use crate::control::api::{ResizeRequest, SizeReply, StopRequest};
 use crate::control::client::{PATIENCE, Pending, ask};
 use crate::control::{Info, State, folder};
+
+/// The commands, for the help of the whole: their own parser is made when one of them is asked for, as a guest's process would
+/// otherwise keep it.
+pub(super) const COMMANDS: &str = "\
+Commands for machines that run (triarch run --name NAME):
+  ps       List the machines that run under a name
+  info     Tell about a machine that runs
+  pause    Hold a machine's guest and its devices
+  resume   Let a paused machine go on
+  stop     Ask a machine's guest to shut down
+  reset    Start a machine's guest anew
+  resize   Give a device of a machine another size
+  metrics  Print a machine's counters, in Prometheus' text format
+  events   Print what happens to a machine, one event a line, until it ends";
+
+/// Commands for machines that run.
+#[derive(Debug, Parser)]
+#[command(name = "triarch", max_term_width = 110)]
+struct ClientCli {
+    #[command(subcommand)]
+    command: Client,
+}
+
+#[derive(Debug, Subcommand)]
+enum Client {
+    /// List the machines that run under a name
+    Ps(PsArgs),
+    /// Tell about a machine that runs
+    Info(InfoArgs),
+    /// Hold a machine's guest and its devices
+    Pause(MachineArg),
+    /// Let a paused machine go on
+    Resume(MachineArg),
+    /// Ask a machine's guest to shut down
+    Stop(StopArgs),
+    /// Start a machine's guest anew
+    Reset(MachineArg),
+    /// Give a device of a machine another size
+    Resize(ResizeArgs),
+    /// Print a machine's counters, in Prometheus' text format
+    Metrics(MachineArg),
+    /// Print what happens to a machine, one event a line, until it ends
+    Events(MachineArg),
+}
+
+/// Carries out one of the commands, from its name on.
+pub(super) fn client(args: Vec<OsString>, out: &mut dyn Write) -> anyhow::Result<u8> {
+    let program = OsString::from("triarch");
+    let cli = match ClientCli::try_parse_from(std::iter::once(program).chain(args)) {
+        Ok(cli) => cli,
+        Err(told) => return wrong(&told),
+    };
+    match cli.command {
+        Client::Ps(args) => ps(&args, out),
+        Client::Info(args) => info(&args, out),
+        Client::Pause(machine) => machine.post("/v1/pause"),
+        Client::Resume(machine) => machine.post("/v1/resume"),
+        Client::Stop(args) => stop(&args),
+        Client::Reset(machine) => machine.post("/v1/reset"),
+        Client::Resize(args) => resize(&args, out),
+        Client::Metrics(machine) => machine.metrics(out),
+        Client::Events(machine) => machine.events(out),
+    }
+}
 
 /// How long `ps` waits for all machines together.
 const PS_PATIENCE: Duration = Duration::from_secs(2);
@@ -270,6 +335,26 @@ impl ControlArgs {
                     _place: Place::Folder { _folder: folder },
                 }))
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_list_of_commands_is_that_of_the_parser() {
+        let listed: Vec<_> =
+            COMMANDS.lines().skip(1).map(|line| line.trim().split_once(' ').unwrap()).collect();
+        let known = ClientCli::command();
+        let known: Vec<_> =
+            known.get_subcommands().map(|c| (c.get_name(), c.get_about().unwrap().to_string())).collect();
+        assert_eq!(listed.len(), known.len());
+        for ((name, about), (known, help)) in listed.into_iter().zip(known) {
+            assert_eq!((name, about.trim()), (known, &*help));
         }
     }
 }

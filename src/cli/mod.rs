@@ -23,7 +23,7 @@ const STATUS_FAILURE: u8 = 1;
 
 /// Triarch: a virtual machine monitor for x86_64, aarch64 and s390x on Linux KVM.
 #[derive(Debug, Parser)]
-#[command(name = "triarch", version, max_term_width = 110)]
+#[command(name = "triarch", version, max_term_width = 110, after_help = control::COMMANDS)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -37,24 +37,9 @@ enum Command {
     Plan(Box<plan::PlanArgs>),
     /// Tell whether this host can run guests, and what it lacks
     Check(check::CheckArgs),
-    /// List the machines that run under a name
-    Ps(control::PsArgs),
-    /// Tell about a machine that runs
-    Info(control::InfoArgs),
-    /// Hold a machine's guest and its devices
-    Pause(control::MachineArg),
-    /// Let a paused machine go on
-    Resume(control::MachineArg),
-    /// Ask a machine's guest to shut down
-    Stop(control::StopArgs),
-    /// Start a machine's guest anew
-    Reset(control::MachineArg),
-    /// Give a device of a machine another size
-    Resize(control::ResizeArgs),
-    /// Print a machine's counters, in Prometheus' text format
-    Metrics(control::MachineArg),
-    /// Print what happens to a machine, one event a line, until it ends
-    Events(control::MachineArg),
+    /// One of the commands for machines that run
+    #[command(external_subcommand)]
+    Client(Vec<OsString>),
 }
 
 /// The command: runs it with the process's arguments.
@@ -77,26 +62,21 @@ pub fn main() -> ExitCode {
 pub fn execute(args: impl IntoIterator<Item = OsString>, out: &mut dyn Write) -> anyhow::Result<u8> {
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
-        Err(told) => {
-            // Help and version go to standard output, errors to standard error; clap knows which is which.
-            unless_gone(told.print())?;
-            return Ok(u8::try_from(told.exit_code()).unwrap_or(STATUS_FAILURE));
-        }
+        Err(told) => return wrong(&told),
     };
     match cli.command {
         Command::Run(args) => run::run(*args),
         Command::Plan(args) => plan::plan(*args, out),
         Command::Check(args) => check::check(&args, out),
-        Command::Ps(args) => control::ps(&args, out),
-        Command::Info(args) => control::info(&args, out),
-        Command::Pause(machine) => machine.post("/v1/pause"),
-        Command::Resume(machine) => machine.post("/v1/resume"),
-        Command::Stop(args) => control::stop(&args),
-        Command::Reset(machine) => machine.post("/v1/reset"),
-        Command::Resize(args) => control::resize(&args, out),
-        Command::Metrics(machine) => machine.metrics(out),
-        Command::Events(machine) => machine.events(out),
+        Command::Client(args) => control::client(args, out),
     }
+}
+
+/// Prints what clap has to say, and gives the status.
+fn wrong(told: &clap::Error) -> anyhow::Result<u8> {
+    // Help and version go to standard output, errors to standard error; clap knows which is which.
+    unless_gone(told.print())?;
+    Ok(u8::try_from(told.exit_code()).unwrap_or(STATUS_FAILURE))
 }
 
 /// Prints.

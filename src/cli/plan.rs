@@ -69,6 +69,7 @@ fn text(plan: &MachinePlan) -> anyhow::Result<String> {
             Attachment::Pci { device, bar } => {
                 format!("pci 00:{device:02x}.0, mmio {}", span(bar, VirtioPci::BAR_SIZE))
             }
+            Attachment::Line => "a line".to_owned(),
             Attachment::ServiceCall => "service call".to_owned(),
             Attachment::Subchannel { number, device } => {
                 format!("subchannel {number:#06x}, device 0.0.{device:04x}")

@@ -36,7 +36,7 @@ Exit status:
   5    the user quit (Ctrl-A X, or triarch stop --force)
   128+N  signal N ended it
 
-Signals: SIGTERM asks the guest to shut down, if it listens to that (x86_64: ACPI's power button, s390x: signal quiesce), and ends it if it does not, at the second
+Signals: SIGTERM asks the guest to shut down, if it listens to that (ACPI's power button, a power key, signal quiesce), and ends it if it does not, at the second
 SIGTERM, or after 60 seconds. SIGINT, SIGHUP and SIGQUIT end it at once.
 
 Keys on a terminal: Ctrl-A X quits, Ctrl-A Ctrl-A sends Ctrl-A, Ctrl-A C is reserved.";

@@ -44,6 +44,8 @@ pub struct FdtSpec {
     pub serial: Peripheral,
     /// The PL031.
     pub rtc: Peripheral,
+    /// Shared interrupt of the power key, counted from 0, edge-triggered.
+    pub power_key: u32,
     /// Virtio devices behind memory-mapped registers; their interrupts are edge-triggered.
     pub virtio: Vec<Peripheral>,
     /// The PCI host bridge, if there is one. Its messages go to the interrupt translation service.
@@ -258,7 +260,21 @@ fn peripherals(fdt: &mut FdtWriter, spec: &FdtSpec) -> Result<(), Error> {
         fdt.property_null("dma-coherent")?;
         fdt.end_node(node)?;
     }
-    Ok(())
+    power_key(fdt, spec.power_key)
+}
+
+/// A key that is known by its interrupt alone (Linux, Documentation/devicetree/bindings/input/gpio-keys.yaml).
+fn power_key(fdt: &mut FdtWriter, spi: u32) -> Result<(), Error> {
+    /// Linux's code for it (input-event-codes.h).
+    const KEY_POWER: u32 = 116;
+    let keys = fdt.begin_node("gpio-keys")?;
+    fdt.property_string("compatible", "gpio-keys")?;
+    let key = fdt.begin_node("power")?;
+    fdt.property_string("label", "Power button")?;
+    fdt.property_u32("linux,code", KEY_POWER)?;
+    fdt.property_array_u32("interrupts", &[SPI, spi, EDGE_RISING])?;
+    fdt.end_node(key)?;
+    fdt.end_node(keys)
 }
 
 /// A host bridge (Linux, Documentation/devicetree/bindings/pci/host-generic-pci.yaml).
@@ -310,6 +326,7 @@ mod tests {
             pmu: true,
             serial: Peripheral { base: 0x900_0000, size: 0x1000, spi: Some(1) },
             rtc: Peripheral { base: 0x901_0000, size: 0x1000, spi: None },
+            power_key: 2,
             virtio: (0..2)
                 .map(|n| Peripheral { base: 0xa00_0000 + n * 0x1000, size: 0x200, spi: Some(16) })
                 .collect(),

@@ -151,6 +151,10 @@ fn a_body_of_a_gibibyte_is_refused_and_not_kept() {
 
 #[test]
 fn a_thousand_idle_connections_keep_nobody_out() {
+    // Both ends are this process's.
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let more = rustix::process::Rlimit { current: limit.maximum, ..limit };
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, more).unwrap();
     let served = Served::new(Limits::default());
     let idle: Vec<_> = (0..1000).map(|_| served.connect()).collect();
     served.works();
