@@ -6,7 +6,9 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails is what it is for")]
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
@@ -237,6 +239,44 @@ fn neither_a_stuck_machine_nor_a_dead_one_holds_anybody_up() {
     assert!(place.path("triarch/guest").exists());
     assert_eq!(place.ok(&["ps", "--json"]).trim(), "[]");
     assert!(!place.path("triarch/guest").exists());
+}
+
+#[test]
+fn misuse_of_the_socket_disturbs_no_guest() {
+    let Some(place) = Place::new() else { return };
+    let mut guest = place.start("guest", &[]);
+    let socket = place.path("triarch/guest/api.sock");
+    assert_eq!(fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
+    let ask = |text: &str| {
+        let mut client = UnixStream::connect(&socket).unwrap();
+        client.write_all(text.as_bytes()).unwrap();
+        client
+    };
+    // So many that their files are less than what any process may open.
+    let mut idle = Vec::new();
+    for number in 0..450 {
+        idle.push(UnixStream::connect(&socket).unwrap());
+        idle.push(ask("POST /v1/stop HTTP/1.1\r\nContent-Length: 14\r\n\r\n{\"force\":"));
+        if number % 100 == 0 {
+            place.goes_on();
+        }
+    }
+    for (text, status) in [
+        ("POST /v1/stop HTTP/1.1\r\nContent-Length: 1073741824\r\n\r\n{", "413"),
+        ("POST /v1/stop HTTP/1.1\r\nContent-Length: 16\r\n\r\n{\"force\":\"true\"}", "422"),
+        ("POST /v1/stop HTTP/1.1\r\nContent-Length: 13\r\n\r\n{\"forced\":1}\n", "422"),
+        ("GET /v1/stop HTTP/1.1\r\n\r\n", "405"),
+        ("\0\0\0\0\r\n\r\n", "400"),
+        ("POST /v1/resume HTTP/1.1\r\n\r\n", "409"),
+    ] {
+        let mut answer = String::new();
+        ask(text).read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{text}: {answer}");
+    }
+    place.goes_on();
+    assert_eq!(place.info("guest")["state"], "running");
+    place.ok(&["stop", "guest", "--force"]);
+    assert_eq!(guest.status(), Some(5));
 }
 
 #[test]
