@@ -25,7 +25,8 @@ says '^web +running .* 384 MiB$' ps
 says 'virtio-balloon' info web
 triarch events web >"$OUT/events.log" 2>&1 &
 triarch reset web || fail "it is not reset"
-vm_ready web 2
+# Behind the prompt that the reset has cut off.
+vm_wait web "$READY" 600 2
 vm_type web 'for m in $(cat /modules/order); do insmod /modules/$m.ko; done; mount -t tmpfs -o size=250m files /tmp; echo drivers "are in"'
 vm_wait web '^drivers are in' 120
 
@@ -62,7 +63,7 @@ if [ "$ISA" != s390x ]; then
 	vm_type web '(dd if=/dev/input/event0 of=/dev/null bs=24 count=1; echo pressed "it is"; poweroff -f) &'
 	vm_answers web
 fi
-says '' stop web
+triarch stop web || fail "it is not asked"
 vm_status web 0
 [ "$ISA" = s390x ] || check "the button was heard of" grep -q '^pressed it is' "$OUT/console-web.log"
 check "nothing is left of it" test ! -e /run/triarch/web
