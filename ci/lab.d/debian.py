@@ -149,6 +149,31 @@ class Archive:
                  "--download-only", "install", f"{package}/{release}"], what="apt-get install --download-only")
         return sorted(folder.glob("*.deb"))
 
+    def download_set(self, name, packages, release):
+        """The paths of the .debs of packages and of all that they depend on, as of the package lists; `name` names their folder."""
+        folder = self.packages / f"set-{self.architecture}-{name}"
+        wanted = ["--yes", "--no-install-recommends", f"--target-release={release}", "install", *packages]
+        with cache.locked(self.folder.with_suffix(".lock"), "package downloads"):
+            self._refresh()
+            kept = folder / "names.json"
+            if kept.exists() and kept.stat().st_mtime >= (self.folder / "updated").stat().st_mtime:
+                known, names = json.loads(kept.read_text())
+                if known == list(packages):
+                    return [folder / file for file in names]
+            (folder / "partial").mkdir(parents=True, exist_ok=True)
+            # Where nothing is yet, it tells all.
+            (folder / "empty/partial").mkdir(parents=True, exist_ok=True)
+            told = run(["apt-get", *self._options(), f"-oDir::Cache::archives={folder}/empty", "--print-uris", *wanted])
+            names = sorted(re.findall(r"^'[^']+' (\S+\.deb) ", told.decode(), re.MULTILINE))
+            say(f"lab: downloading {len(names)} packages of {self.architecture}")
+            run(["apt-get", *self._options(), f"-oDir::Cache::archives={folder}", "--download-only", *wanted],
+                what="apt-get install --download-only")
+            missing = [file for file in names if not (folder / file).exists()]
+            if missing:
+                raise LabError(f"apt-get did not download {', '.join(missing)}")
+            kept.write_text(json.dumps([list(packages), names]))
+        return [folder / file for file in names]
+
 
 def unpack(package, folder):
     """Unpacks a .deb into a folder."""

@@ -14,7 +14,8 @@ import stream
 from kernels import Kernel
 from processes import spawn, stop
 
-MAIN_STORAGE_MIB = 1024
+#: What the host and its guests work in. The files that it is given are there twice while it unpacks them.
+WORK_STORAGE_MIB = 1024
 INITRD_ADDRESS = 0x0200_0000
 #: Fields of the kernel's parameter area; the loader's list format has 32-bit addresses, so the low words of u64 fields.
 INITRD_START_FIELD = 0x1040C
@@ -71,7 +72,8 @@ def _write_files(job, lab, folder, disk):
         f"vmlinuz 0x00000000\nappend 0x{COMMAND_LINE_FIELD:08x}\ninitrd-start 0x{INITRD_START_FIELD:08x}\n"
         f"initrd-size 0x{INITRD_SIZE_FIELD:08x}\ninitrd 0x{INITRD_ADDRESS:08x}\n")
     (folder / "commands").write_text("ipl linux.ins\n")
-    (folder / "hercules.cnf").write_text(CONFIGURATION.format(storage=MAIN_STORAGE_MIB, disk=disk.name,
+    storage = WORK_STORAGE_MIB + 2 * (len(initrd) >> 20)
+    (folder / "hercules.cnf").write_text(CONFIGURATION.format(storage=storage, disk=disk.name,
                                                                 niceness=os.nice(0)))
 
 

@@ -6,6 +6,7 @@ import cache
 import cpio
 import debian
 import programs
+import roots
 from isas import EXT4
 from kernels import Kernel
 
@@ -90,6 +91,13 @@ def button_guest(isa):
     return _stored(f"button-{isa.name}", archive.bytes())
 
 
+def debian_guest(isa):
+    """The initrd of guests whose system is Debian's, on a disk: drivers, and who goes on with that system."""
+    archive = _base(isa, INSIDE / "debian-init")
+    _add_modules(archive, Kernel(isa, "trixie").modules(isa.guest_modules + EXT4), {})
+    return _stored(f"debian-{isa.name}", archive.bytes())
+
+
 def socat_guest(isa):
     """The guests' own initrd with socat, which speaks to Unix sockets and to virtio's."""
     archive = _base(isa, INSIDE / "guest-init")
@@ -97,9 +105,10 @@ def socat_guest(isa):
     return _stored(f"socat-{isa.name}", archive.bytes())
 
 
-#: Archives that scenarios can ask for, by their names in /lab: initrds for guests, and programs for the host
+#: Files that scenarios can ask for, by their names in /lab: initrds for guests, programs for the host, and disk images
 GUESTS = {"initrd-kexec.img": kexec_guest, "initrd-disk.img": disk_guest, "initrd-socat.img": socat_guest,
-          "initrd-button.img": button_guest, "passt.cpio": passt}
+          "initrd-button.img": button_guest, "initrd-debian.img": debian_guest, "debian.raw": roots.image,
+          "debian-tools.raw": roots.tools_image, "passt.cpio": passt}
 
 
 def _add_programs(archive, isa, package, *paths):

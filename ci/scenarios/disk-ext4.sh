@@ -4,28 +4,6 @@
 # initrds: initrd-disk.img
 . /lab/scenarios/lib.sh
 
-# number BYTES NUMBER: a big-endian number for a file.
-number() {
-	printf "%0$(($1 * 2))x" "$2" | sed 's/../\\x&/g'
-}
-
-# qcow2 FILE BACKING MIB: an image of this size over a raw file in its folder. Its clusters are header, refcount table, refcounts, L1.
-qcow2() {
-	name_at=$((104 + 8 + 8 + 8))
-	truncate -s 256K "$1"
-	{
-		printf 'QFI\373'
-		# Version, backing file's name, cluster bits, size, encryption, L1, refcounts, snapshots, features.
-		printf "$(number 4 3)$(number 8 $name_at)$(number 4 ${#2})$(number 4 16)$(number 8 $(($3 << 20)))$(number 4 0)"
-		printf "$(number 4 1)$(number 8 196608)$(number 8 65536)$(number 4 1)$(number 4 0)$(number 8 0)"
-		printf "$(number 8 0)$(number 8 0)$(number 8 0)$(number 4 4)$(number 4 104)"
-		# The backing file's format, and the end of extensions.
-		printf "$(number 4 3799591626)$(number 4 3)raw\\0\\0\\0\\0\\0$(number 8 0)$2"
-	} | dd of="$1" conv=notrunc 2>/dev/null
-	printf "$(number 8 131072)" | dd of="$1" bs=65536 seek=1 conv=notrunc 2>/dev/null
-	printf "$(number 8 281479271743489)" | dd of="$1" bs=65536 seek=2 conv=notrunc 2>/dev/null
-}
-
 cd "$RUN" || fail "no folder"
 for name in back direct through base; do
 	truncate -s 24M $name

@@ -114,6 +114,56 @@ vm_name_disks() {
 	vm_wait "$1" '^disks have names' 60
 }
 
+# number BYTES NUMBER: a big-endian number for a file.
+number() {
+	printf "%0$(($1 * 2))x" "$2" | sed 's/../\\x&/g'
+}
+
+# qcow2 FILE BACKING MIB: an image of this size over a raw file in its folder. Its clusters are header, refcount table, refcounts, L1.
+qcow2() {
+	name_at=$((104 + 8 + 8 + 8))
+	truncate -s 256K "$1"
+	{
+		printf 'QFI\373'
+		# Version, backing file's name, cluster bits, size, encryption, L1, refcounts, snapshots, features.
+		printf "$(number 4 3)$(number 8 $name_at)$(number 4 ${#2})$(number 4 16)$(number 8 $(($3 << 20)))$(number 4 0)"
+		printf "$(number 4 1)$(number 8 196608)$(number 8 65536)$(number 4 1)$(number 4 0)$(number 8 0)"
+		printf "$(number 8 0)$(number 8 0)$(number 8 0)$(number 4 4)$(number 4 104)"
+		# The backing file's format, and the end of extensions.
+		printf "$(number 4 3799591626)$(number 4 3)raw\\0\\0\\0\\0\\0$(number 8 0)$2"
+	} | dd of="$1" conv=notrunc 2>/dev/null
+	printf "$(number 8 131072)" | dd of="$1" bs=65536 seek=1 conv=notrunc 2>/dev/null
+	printf "$(number 8 281479271743489)" | dd of="$1" bs=65536 seek=2 conv=notrunc 2>/dev/null
+}
+
+# debian_round_trip NAME DISK: boots Debian from a disk (root=/dev/vda), logs in at the console, and shuts it down; then another guest looks
+# at what it left. For scenarios with `initrds: initrd-debian.img initrd-disk.img debian.raw`.
+debian_round_trip() {
+	vm_start "$1" --kernel "$KERNELS/trixie/vmlinuz" --initrd /lab/initrd-debian.img --memory 512M --disk "$2" --on-reset exit \
+		--append "$APPEND root=/dev/vda ro systemd.log_color=0"
+	vm_wait "$1" 'guest login: ' 300
+	vm_type "$1" root
+	vm_wait "$1" 'root@guest:' 60
+	# shellcheck disable=SC2016  (the guest expands it)
+	vm_type "$1" 'until s=$(systemctl is-system-running) || [ "$s" = degraded ]; do sleep 1; done; . /etc/os-release; echo "this is $PRETTY_NAME, $s, of $(dpkg-query -f x -W | wc -c) packages"'
+	vm_wait "$1" '^this is Debian GNU/Linux 13 \(trixie\), running, of [0-9]{3} packages' 60
+	# Not synced: the shutdown is to see to it.
+	vm_type "$1" 'findmnt -n -o SOURCE,FSTYPE,OPTIONS /; seq 100000 >/root/left; echo "left" behind; systemctl poweroff'
+	vm_wait "$1" '^left behind' 60
+	vm_status "$1" 0 200
+	check "systemd ended in order" test "$(vm_count "$1" 'Reached target .*poweroff.target')" = 1
+	check "no unit failed" test "$(vm_count "$1" "^\[FAILED\]")" = 0
+	check "no I/O error" test "$(vm_count "$1" 'I/O error|EXT4-fs (error|warning)')" = 0
+
+	vm_boot_with_ext4 looks --disk "$2"
+	# shellcheck disable=SC2016
+	vm_type looks '/sbin/e2fsck -n /dev/vda; /sbin/e2fsck -fn /dev/vda && mkdir -p /mnt && mount -t ext4 -o ro /dev/vda /mnt && echo "what was left:" $(sha256sum </mnt/root/left); echo all "looked at"'
+	vm_wait looks '^all looked at' 200
+	check "it was unmounted" test "$(vm_count looks '^debian: clean, ')" = 1
+	check "what it wrote is there" test "$(vm_count looks "^what was left: $(seq 100000 | sha256sum | cut -d' ' -f1)")" = 1
+	vm_poweroff looks
+}
+
 # vm_count NAME PATTERN: how many console lines match.
 vm_count() {
 	grep -c -E -- "$2" "$OUT/console-$1.log" 2>/dev/null || true
