@@ -37,6 +37,8 @@ ExecStart=
 ExecStart=udevadm trigger --action=add --subsystem-match=block
 ExecStart=udevadm trigger --action=add --subsystem-match=tty --sysname-match=tty[A-Za-z]*
 """
+#: A busy emulator takes longer to start udev than the 90 s that systemd waits for a console's device.
+PATIENCE = "[Manager]\nDefaultTimeoutStartSec=600\nDefaultDeviceTimeoutSec=600\n"
 
 #: Room for what a guest writes
 FREE_BYTES = 24 << 20
@@ -67,6 +69,7 @@ def _settings(tree):
         # Lines at the console are to be told from each other.
         "etc/inputrc": "set enable-bracketed-paste off\n",
         "etc/systemd/system/systemd-udev-trigger.service.d/few.conf": FEW_DEVICES,
+        "etc/systemd/system.conf.d/patience.conf": PATIENCE,
         # A known one: without it, systemd asks questions at the console.
         "etc/machine-id": "74726961726368206c61622067756573\n",
     }
