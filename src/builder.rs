@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use triarch_arch::GuestRam;
 use triarch_arch::hv::{Doorbell, Interrupt, IrqRoute, Irqchip};
 use triarch_arch::kvm::{self, Host, Interrupts, Vm, VmConfig};
-use triarch_boards::{Attachment, DeviceKind, DeviceSlot, MachinePlan};
+use triarch_boards::{Attachment, DeviceKind, DeviceMemory, DeviceSlot, MachinePlan};
 use triarch_devices::css::{Attention, Css};
 use triarch_devices::pci::{Ecam, Memory, PciHost, SharedLine};
 use triarch_devices::virtio::{CcwWiring, PciWiring, VirtioCcw, VirtioDevice, VirtioMmio, VirtioPci, Worker};
@@ -100,7 +100,7 @@ pub fn build(host: &Host, plan: &MachinePlan, parts: &Parts<'_>) -> Result<Machi
         huge_pages: parts.pages != Pages::Normal,
     };
     let mut vm = host.create_vm(config)?;
-    let ram = memory::allocate(&plan.ram, parts.pages)?;
+    let ram = device_memory(plan, parts.devices, memory::allocate(&plan.ram, parts.pages)?)?;
     vm.set_ram(&ram)?;
     let mut vcpus = (0..plan.cpus).map(|index| vm.create_vcpu(index)).collect::<kvm::Result<Vec<_>>>()?;
     vm.finish()?;
@@ -143,9 +143,31 @@ pub fn build(host: &Host, plan: &MachinePlan, parts: &Parts<'_>) -> Result<Machi
     Ok(Machine { vcpus, reports, wake, input, resettable, shutdown, output, on_hold: false, virtio, ram, vm })
 }
 
+/// RAM, and what devices bring besides.
+fn device_memory(
+    plan: &MachinePlan,
+    devices: &[Box<dyn HostDevice>],
+    ram: GuestRam,
+) -> Result<GuestRam, Error> {
+    let is_virtio = |slot: &&DeviceSlot| matches!(slot.kind, DeviceKind::Virtio(_));
+    let slots = plan.slots.iter().filter(is_virtio).zip(devices);
+    plan.device_memory.iter().try_fold(ram, |ram, memory| {
+        let failed = |source| Error::Device { name: memory.device.clone(), source };
+        let Some((_, device)) = slots.clone().find(|(slot, _)| slot.name == memory.device) else {
+            return Err(Error::Slot {
+                name: memory.device.clone(),
+                what: "it brings memory, but is not there",
+            });
+        };
+        let region = device.memory(memory.range()).map_err(failed)?;
+        ram.insert_region(Arc::new(region)).map_err(|error| failed(std::io::Error::other(error)))
+    })
+}
+
 /// One more than the highest guest-physical address of a plan.
 fn address_limit(plan: &MachinePlan) -> u64 {
-    let ram = plan.ram.iter().map(|range| range.base.saturating_add(range.size));
+    let devices = plan.device_memory.iter().map(DeviceMemory::range);
+    let ram = plan.ram.iter().copied().chain(devices).map(|range| range.base.saturating_add(range.size));
     let slots = plan.slots.iter().filter_map(|slot| match slot.at {
         Attachment::Mmio { base, size } => Some(base.saturating_add(size)),
         Attachment::HostBridge { memory, size, .. } => Some(memory.saturating_add(size)),

@@ -5,11 +5,12 @@
 //! (`/sys/kernel/mm/transparent_hugepage/shmem_enabled` is `never`), but a tmpfs says for itself. So RAM is an unnamed file in
 //! a tmpfs that is mounted nowhere; and a memfd where triarch may not mount.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use rustix::fs::{MemfdFlags, Mode, OFlags, ftruncate, memfd_create, openat};
+use rustix::fs::{FallocateFlags, MemfdFlags, Mode, OFlags, fallocate, ftruncate, memfd_create, openat};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen,
 };
@@ -130,12 +131,37 @@ pub fn check(ranges: &[RamRange], pages: Pages) -> Result<(), Error> {
     }
     // A shared file may have any size, and a guest that filled it would take the host down.
     let bytes = ranges.iter().map(|range| range.size).sum();
-    let found = rustix::system::sysinfo();
-    let host = found.totalram.saturating_add(found.totalswap).saturating_mul(u64::from(found.mem_unit));
+    let host = of_host();
     if pages == Pages::Normal && bytes > host {
         return Err(Error::MoreThanHost { bytes, host });
     }
     Ok(())
+}
+
+/// Bytes of RAM and swap that the host has.
+pub fn of_host() -> u64 {
+    let found = rustix::system::sysinfo();
+    found.totalram.saturating_add(found.totalswap).saturating_mul(u64::from(found.mem_unit))
+}
+
+/// Makes memory for a device's range, zeroed and shared, of the host's ordinary pages. It takes none of them until it is written to.
+///
+/// # Errors
+/// The host does not give it.
+pub fn of_device(range: RamRange) -> io::Result<GuestRegionMmap> {
+    let file = open(Pages::Normal)?;
+    ftruncate(&file, range.size)?;
+    let size = usize::try_from(range.size).map_err(io::Error::other)?;
+    let mapping = ram::map(&FileOffset::new(file.into(), 0), size).map_err(io::Error::other)?;
+    GuestRegionMmap::new(mapping, GuestAddress(range.base)).ok_or_else(|| io::ErrorKind::OutOfMemory.into())
+}
+
+/// Gives a range of a file of memory back to the host. It reads as zeros from then on.
+///
+/// # Errors
+/// The host does not take it.
+pub fn punch(file: &File, offset: u64, len: u64) -> io::Result<()> {
+    Ok(fallocate(file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, offset, len)?)
 }
 
 /// Makes RAM for `ranges`, zeroed and shared, so that device processes can map it too.
@@ -145,7 +171,7 @@ pub fn allocate(ranges: &[RamRange], pages: Pages) -> Result<GuestRam, Error> {
     let allocate = |error: rustix::io::Errno| Error::Allocate { bytes, pages, source: error.into() };
     let file = open(pages).map_err(allocate)?;
     ftruncate(&file, bytes).map_err(allocate)?;
-    let file = Arc::new(std::fs::File::from(file));
+    let file = Arc::new(File::from(file));
     let mut offset = 0;
     let mut regions = Vec::with_capacity(ranges.len());
     for range in ranges {
@@ -190,7 +216,7 @@ fn open_transparent() -> rustix::io::Result<OwnedFd> {
 
 #[cfg(test)]
 mod tests {
-    use vm_memory::Bytes;
+    use vm_memory::{Bytes, GuestMemoryBackend, GuestMemoryRegion};
 
     use super::*;
 
@@ -202,6 +228,24 @@ mod tests {
         assert_eq!(ram.read_obj::<u8>(GuestAddress(5)).unwrap(), 0);
         assert_eq!(ram.read_obj::<u8>(GuestAddress((1 << 32) + 5)).unwrap(), 7);
         assert!(ram.read_obj::<u8>(GuestAddress(1 << 20)).is_err());
+    }
+
+    #[test]
+    fn what_is_punched_reads_as_zeros_and_costs_nothing() {
+        let region = of_device(RamRange { base: 1 << 32, size: 64 << 20 }).unwrap();
+        let file = region.file_offset().unwrap().clone();
+        let blocks = || std::os::unix::fs::MetadataExt::blocks(&file.file().metadata().unwrap());
+        let ram = GuestRam::from_regions(vec![region]).unwrap();
+        assert_eq!(blocks(), 0);
+        for page in (0..4 << 20).step_by(4096) {
+            ram.write_obj(7u8, GuestAddress((1 << 32) + page)).unwrap();
+        }
+        assert!(blocks() >= (4 << 20) / 512);
+        let mapped = ram.iter().next().unwrap().file_offset().unwrap();
+        punch(mapped.file(), mapped.start() + (2 << 20), 2 << 20).unwrap();
+        assert!(blocks() <= (2 << 20) / 512);
+        let read = |address: u64| ram.read_obj::<u8>(GuestAddress((1 << 32) + address)).unwrap();
+        assert_eq!([read(0), read(2 << 20), read((4 << 20) - 4096)], [7, 0, 0]);
     }
 
     #[test]

@@ -111,6 +111,7 @@ fn plan(host: &Host, cpus: u32, code: &[u8]) -> MachinePlan {
         cpus,
         cpu_model: cpu_model(host, cpus),
         ram: vec![RamRange { base: 0, size: RAM as u64 }],
+        device_memory: Vec::new(),
         irqchip: Irqchip::X86Split { pins: 24 },
         slots: vec![
             slot("serial0", DeviceKind::Uart16550, 0x3f8, 8, Some(IrqRoute::Pin { pin: 4 })),

@@ -33,6 +33,15 @@ pub(crate) fn plan(spec: &MachineSpec, host: &HostCaps) -> Result<MachinePlan, E
         let what = format!("--transport is for x86_64 and aarch64: board {} has channel I/O", spec.board);
         return Err(Error::Conflict(what));
     }
+    if let Some(kind) = spec.virtio.iter().find(|kind| kind.memory().is_some()) {
+        let what = format!(
+            "--{} is for x86_64 and aarch64: Linux on s390x has no driver for it (before 6.13, and Debian's kernels), \
+             and board {} has no addresses behind RAM",
+            kind.name(),
+            spec.board
+        );
+        return Err(Error::Conflict(what));
+    }
     let max = caps.max_memory.min(RamRange::MAX);
     if spec.memory < MIN_MEMORY || spec.memory > max {
         return Err(Error::Memory { board: spec.board, memory: spec.memory, min: MIN_MEMORY, max });
@@ -58,6 +67,7 @@ pub(crate) fn plan(spec: &MachineSpec, host: &HostCaps) -> Result<MachinePlan, E
         cpus: spec.cpus,
         cpu_model: CpuModel::S390x(caps.cpu_model()),
         ram: vec![RamRange { base: 0, size: spec.memory }],
+        device_memory: Vec::new(),
         irqchip: Irqchip::Flic,
         slots: [vec![sclp], virtio::subchannels(spec)?].concat(),
         segments,

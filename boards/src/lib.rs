@@ -5,13 +5,14 @@
 #![forbid(unsafe_code)]
 
 mod ccw;
+mod memory;
 mod microvm;
 mod plan;
 mod spec;
 mod virt;
 mod virtio;
 
-pub use plan::{Attachment, DeviceKind, DeviceSlot, MachinePlan, RamRange, Segment, Source};
+pub use plan::{Attachment, DeviceKind, DeviceMemory, DeviceSlot, MachinePlan, RamRange, Segment, Source};
 pub use spec::{Board, Error, IrqchipChoice, MachineSpec, Transport, VirtioKind};
 
 use triarch_arch::hv::HostCaps;

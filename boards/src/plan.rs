@@ -21,6 +21,9 @@ pub struct MachinePlan {
     pub cpu_model: CpuModel,
     /// RAM, by ascending address.
     pub ram: Vec<RamRange>,
+    /// Memory that devices bring, by ascending address.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub device_memory: Vec<DeviceMemory>,
     /// The interrupt controller.
     pub irqchip: Irqchip,
     /// Devices.
@@ -43,6 +46,24 @@ pub struct RamRange {
 impl RamRange {
     /// The most bytes of RAM in a row: one of KVM's memory slots has fewer than 2^31 pages (Linux, `KVM_MEM_MAX_NR_PAGES`).
     pub(crate) const MAX: u64 = (1 << 43) - (1 << 20);
+}
+
+/// Memory that a device brings into the guest's address space. The guest is told of it by the device's driver, not as RAM.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DeviceMemory {
+    /// The name of the device's slot.
+    pub device: Cow<'static, str>,
+    /// Guest-physical address.
+    pub base: u64,
+    /// Size in bytes.
+    pub size: u64,
+}
+
+impl DeviceMemory {
+    /// The range of addresses.
+    pub const fn range(&self) -> RamRange {
+        RamRange { base: self.base, size: self.size }
+    }
 }
 
 /// A device, where it sits and how it interrupts.

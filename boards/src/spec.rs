@@ -109,6 +109,11 @@ pub enum VirtioKind {
     Balloon,
     /// A shared directory.
     Fs,
+    /// Memory that comes and goes.
+    Mem {
+        /// The most that there can be, in bytes.
+        size: u64,
+    },
     /// Entropy.
     Rng,
     /// Network.
@@ -124,9 +129,18 @@ impl VirtioKind {
             VirtioKind::Blk => "blk",
             VirtioKind::Balloon => "balloon",
             VirtioKind::Fs => "fs",
+            VirtioKind::Mem { .. } => "mem",
             VirtioKind::Rng => "rng",
             VirtioKind::Net => "net",
             VirtioKind::Vsock => "vsock",
+        }
+    }
+
+    /// Bytes of memory that such a device brings into the guest's address space, if it brings some.
+    pub const fn memory(self) -> Option<u64> {
+        match self {
+            VirtioKind::Mem { size } => Some(size),
+            _ => None,
         }
     }
 }
@@ -158,9 +172,6 @@ pub struct MachineSpec {
     /// Entropy for the guest, where its boot protocol can hand some over. No two boots may share it.
     pub seed: [u8; 40],
 }
-
-/// The granularity of RAM: what every ISA's page tables and memory slots take.
-const MEMORY_GRANULE: u64 = 1 << 20;
 
 /// Why a machine can't be planned.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -274,6 +285,9 @@ fn mib(bytes: u64) -> String {
 }
 
 impl MachineSpec {
+    /// The granularity of RAM: what every ISA's page tables and memory slots take.
+    pub(crate) const MEMORY_GRANULE: u64 = 1 << 20;
+
     /// What can be said of a specification whatever its board.
     pub(crate) fn check(&self, host: &HostCaps) -> Result<(), Error> {
         let board = self.board;
@@ -301,7 +315,7 @@ impl MachineSpec {
         if self.cmdline.contains('\0') {
             return Err(Error::CmdlineNul);
         }
-        if !self.memory.is_multiple_of(MEMORY_GRANULE) {
+        if !self.memory.is_multiple_of(Self::MEMORY_GRANULE) {
             return Err(Error::MemoryGranule(self.memory));
         }
         Ok(())

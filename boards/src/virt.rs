@@ -10,6 +10,7 @@ use triarch_arch::hv::{self, CpuModel, HostCaps, IrqRoute, Irqchip, IsaCaps};
 use triarch_arch::image::Format;
 use triarch_devices::{Pl011, Pl031};
 
+use crate::memory;
 use crate::virtio::PciRoom;
 use crate::{
     Attachment, Board, DeviceKind, DeviceSlot, Error, MachinePlan, MachineSpec, RamRange, Segment, Source,
@@ -75,8 +76,12 @@ pub(crate) fn plan(spec: &MachineSpec, host: &HostCaps) -> Result<MachinePlan, E
     let serial = Peripheral { base: map::SERIAL, size: Pl011::SIZE, spi: Some(SERIAL_SPI) };
     let rtc = Peripheral { base: map::RTC, size: Pl031::SIZE, spi: None };
     let ram = vec![RamRange { base: map::RAM, size: spec.memory }];
-    let virtio =
-        if is_pci { map::PCI.slots(spec, &ram, 1 << caps.address_bits)? } else { map::VIRTIO.slots(spec)? };
+    let device_memory = memory::behind(spec, &ram, 1 << caps.address_bits)?;
+    let virtio = if is_pci {
+        map::PCI.slots(spec, &memory::all(&ram, &device_memory), 1 << caps.address_bits)?
+    } else {
+        map::VIRTIO.slots(spec)?
+    };
     let (segments, boot_vcpu) = match &spec.kernel {
         None => (Vec::new(), None),
         Some(kernel) => {
@@ -109,6 +114,7 @@ pub(crate) fn plan(spec: &MachineSpec, host: &HostCaps) -> Result<MachinePlan, E
         cpus: spec.cpus,
         cpu_model: CpuModel::Aarch64(caps.cpu),
         ram,
+        device_memory,
         irqchip,
         slots,
         segments,

@@ -68,7 +68,7 @@ pub(crate) struct PciRoom {
 impl PciRoom {
     /// Bytes of configuration space.
     pub(crate) const ECAM_SIZE: u64 = PciHost::ECAM_SIZE;
-    /// Bytes of the window that devices' registers lie in, behind RAM and above 4 GiB. A guest that moves them has room to do so.
+    /// Bytes of the window that devices' registers lie in, behind all memory and above 4 GiB. A guest that moves them has room to do so.
     pub(crate) const WINDOW: u64 = 1 << 30;
     /// Where the window can begin: low addresses are for what can't be higher.
     pub(crate) const WINDOW_BASE: u64 = 1 << 32;
@@ -81,19 +81,19 @@ impl PciRoom {
     }
 
     /// The bridge, and slots for the devices asked for, in their order. The drivers say how they interrupt.
-    /// `address_space` is the size of the guest-physical one.
+    /// `memory` is RAM and what devices bring; `address_space` is the size of the guest-physical one.
     pub(crate) fn slots(
         self,
         spec: &MachineSpec,
-        ram: &[RamRange],
+        memory: &[RamRange],
         address_space: u64,
     ) -> Result<Vec<DeviceSlot>, Error> {
         let max = Self::DEVICES;
         if spec.virtio.len() > max.into() {
             return Err(Error::Devices { board: spec.board, devices: spec.virtio.len(), max: max.into() });
         }
-        let ram_end = ram.iter().map(|range| range.base + range.size).max().unwrap_or(0);
-        let memory = ram_end.max(Self::WINDOW_BASE);
+        let memory_end = memory.iter().map(|range| range.base + range.size).max().unwrap_or(0);
+        let memory = memory_end.max(Self::WINDOW_BASE);
         if memory + Self::WINDOW > address_space {
             let what = "its addresses end before those of PCI devices; use --transport mmio".to_owned();
             return Err(Error::Host { board: spec.board, what });

@@ -55,6 +55,44 @@ fn plans_are_golden() {
 }
 
 #[test]
+fn memory_of_devices_lies_behind_ram_and_registers_behind_that() {
+    let mem = |size| VirtioKind::Mem { size };
+    for board in [Board::Microvm, Board::Virt] {
+        let virtio = vec![VirtioKind::Rng, mem(GIB + (2 << 20)), mem(3 << 20)];
+        let spec = MachineSpec { memory: 5 * GIB, virtio, ..common::spec(board) };
+        let plan = typical(&spec).unwrap();
+        common::golden(&format!("{board}-mem"), &plan);
+        let found: Vec<_> =
+            plan.device_memory.iter().map(|memory| (&*memory.device, memory.base, memory.size)).collect();
+        assert_eq!(found, [("virtio1", 6 * GIB, GIB + (2 << 20)), ("virtio2", 8 * GIB, 3 << 20)]);
+        let Attachment::HostBridge { memory, .. } = devices(&plan)[0].at else { panic!("{plan:?}") };
+        assert_eq!(memory, 8 * GIB + (3 << 20));
+        assert_eq!(typical(&over(Transport::Mmio, spec.clone())).unwrap().device_memory, plan.device_memory);
+        let small = typical(&MachineSpec { memory: 64 << 20, ..spec.clone() }).unwrap();
+        assert_eq!(small.device_memory[0].base, 4 * GIB);
+        for size in [0, 1, (1 << 20) + 4096, 1 << 43, !0xf_ffff] {
+            let refused = typical(&MachineSpec { virtio: vec![mem(size)], ..spec.clone() }).unwrap_err();
+            assert!(matches!(&refused, Error::Conflict(what) if what.contains("--mem")), "{refused}");
+        }
+    }
+}
+
+#[test]
+fn memory_of_devices_that_addresses_do_not_reach_is_refused() {
+    let caps = arm(|caps| caps.address_bits = 36);
+    let refused = |virtio| plan(&MachineSpec { virtio, ..common::spec(Board::Virt) }, &caps).unwrap_err();
+    let error = refused(vec![VirtioKind::Mem { size: 61 * GIB }]).to_string();
+    assert!(error.contains("its addresses end before those of --mem"), "{error}");
+    let error = refused(vec![VirtioKind::Mem { size: 60 * GIB }]).to_string();
+    assert!(error.contains("its addresses end before those of PCI devices"), "{error}");
+    let error = plan(
+        &MachineSpec { virtio: vec![VirtioKind::Mem { size: GIB }], ..common::spec(Board::Ccw) },
+        &HostCaps::typical(Isa::S390x),
+    );
+    assert!(error.unwrap_err().to_string().contains("--mem is for x86_64 and aarch64"));
+}
+
+#[test]
 fn a_machine_without_devices_has_no_bus() {
     for board in [Board::Microvm, Board::Virt] {
         let without = typical(&spec(board, 0)).unwrap();

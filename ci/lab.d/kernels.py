@@ -68,7 +68,7 @@ class Kernel:
 
     def modules(self, wanted):
         """The wanted modules and all that they depend on, as (name, bytes) in load order, ready for insmod."""
-        folder = cache.root() / "modules" / f"{self.folder.name}-{'+'.join(wanted)}"
+        folder = cache.root() / "modules" / f"{self.folder.name}-{cache.digest('+'.join(wanted))}"
         with cache.making(folder) as work:
             if work:
                 order = self._closure(wanted)

@@ -232,10 +232,13 @@ impl MachineRequest {
     }
 
     /// The machine's specification, for a guest of `isa` unless a board is named; without entropy.
-    pub(super) fn spec(&self, isa: Isa, files: &BootFiles) -> MachineSpec {
+    ///
+    /// # Errors
+    /// The host does not have what a device is to be known of.
+    pub(super) fn spec(&self, isa: Isa, files: &BootFiles) -> anyhow::Result<MachineSpec> {
         let options = &self.options;
         let board = options.board.unwrap_or(Board::default_of(isa));
-        MachineSpec {
+        Ok(MachineSpec {
             board,
             cpus: options.cpus.unwrap_or(1),
             memory: options.memory.unwrap_or(DEFAULT_MEMORY).bytes,
@@ -251,9 +254,9 @@ impl MachineRequest {
                 TransportArg::Mmio => Transport::Mmio,
                 TransportArg::Pci => Transport::Pci,
             }),
-            virtio: self.devices.kinds(),
+            virtio: self.devices.kinds()?,
             seed: [0; 40],
-        }
+        })
     }
 
     /// The pages that RAM is made of.

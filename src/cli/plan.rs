@@ -43,7 +43,7 @@ pub(super) fn plan(args: PlanArgs, out: &mut dyn io::Write) -> anyhow::Result<u8
         .or(machine.board().map(|board| board.isa()))
         .or(files.kernel.as_ref().map(|kernel| kernel.kernel().format.isa()))
         .unwrap_or(Isa::HOST);
-    let plan = triarch_boards::plan(&machine.spec(isa, &files), &HostCaps::typical(isa))?;
+    let plan = triarch_boards::plan(&machine.spec(isa, &files)?, &HostCaps::typical(isa))?;
     let text = if args.json { serde_json::to_string_pretty(&plan)? + "\n" } else { text(&plan)? };
     super::print(out, &text)?;
     Ok(0)
@@ -55,6 +55,10 @@ fn text(plan: &MachinePlan) -> anyhow::Result<String> {
     writeln!(out, "board     {} ({}), {} vCPU(s)", plan.board, plan.isa, plan.cpus)?;
     for range in &plan.ram {
         writeln!(out, "ram       {}  {}", span(range.base, range.size), human(range.size))?;
+    }
+    for memory in &plan.device_memory {
+        let (range, size) = (span(memory.base, memory.size), human(memory.size));
+        writeln!(out, "memory    {range}  {size} of {}", memory.device)?;
     }
     writeln!(out, "irqchip   {}", line(&serde_json::to_value(plan.irqchip)?))?;
     for slot in &plan.slots {

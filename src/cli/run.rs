@@ -81,7 +81,7 @@ pub(super) fn run(args: RunArgs) -> anyhow::Result<u8> {
     if files.kernel.is_none() {
         bail!("the machine file names no kernel to boot, and neither does --kernel");
     }
-    let spec = machine.spec(Isa::HOST, &files);
+    let spec = machine.spec(Isa::HOST, &files)?;
     let host = Host::open(&args.kvm)
         .map_err(|error| anyhow!("{} (`triarch check` tells more)", check::why_no_kvm(&error)))?;
     let caps = host.caps()?;

@@ -5,12 +5,12 @@ use std::io;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use rustix::fs::{FallocateFlags, fallocate};
 use serde::{Deserialize, Deserializer};
 use triarch_boards::VirtioKind;
 use triarch_devices::virtio::{Balloon, BalloonBackend, BalloonFeatures, BalloonSize, PAGE_SIZE};
 
 use super::{DeviceParts, DeviceSpec, HostDevice, SizeReport};
+use crate::memory;
 
 /// A memory balloon.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -28,13 +28,13 @@ pub struct BalloonSpec {
 }
 
 /// A size such as `64M`.
-fn size<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+pub(super) fn size<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
     crate::cli::parse_size(&String::deserialize(from)?).map_err(serde::de::Error::custom)
 }
 
 impl DeviceSpec for BalloonSpec {
-    fn kind(&self) -> VirtioKind {
-        VirtioKind::Balloon
+    fn kind(&self) -> anyhow::Result<VirtioKind> {
+        Ok(VirtioKind::Balloon)
     }
 
     fn open(&self) -> anyhow::Result<Box<dyn HostDevice>> {
@@ -64,11 +64,8 @@ impl HostDevice for Host {
         let size = BalloonSize::new(self.size.borrow().target());
         let balloon = Balloon::new(size.clone(), features);
         self.size.replace(size);
-        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-        let release =
-            Box::new(move |file: &std::fs::File, offset, len| Ok(fallocate(file, flags, offset, len)?));
         let interval = stats.map(|seconds| Duration::from_secs(seconds.into()));
-        Ok((Box::new(balloon), Box::new(BalloonBackend::new(release, interval)?)))
+        Ok((Box::new(balloon), Box::new(BalloonBackend::new(Box::new(memory::punch), interval)?)))
     }
 
     fn resize(&self, bytes: u64) -> anyhow::Result<()> {

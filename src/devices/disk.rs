@@ -52,8 +52,8 @@ fn bytes<'de, D: Deserializer<'de>>(from: D) -> Result<Option<NonZeroU64>, D::Er
 }
 
 impl DeviceSpec for DiskSpec {
-    fn kind(&self) -> VirtioKind {
-        VirtioKind::Blk
+    fn kind(&self) -> anyhow::Result<VirtioKind> {
+        Ok(VirtioKind::Blk)
     }
 
     fn open(&self) -> anyhow::Result<Box<dyn HostDevice>> {

@@ -6,6 +6,7 @@
 
 mod balloon;
 mod disk;
+mod mem;
 mod net;
 mod options;
 mod rng;
@@ -19,11 +20,13 @@ use anyhow::{Context, bail};
 use clap::Args;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use triarch_boards::VirtioKind;
+use triarch_boards::{RamRange, VirtioKind};
 use triarch_devices::virtio::{Backend, VirtioDevice};
+use vm_memory::GuestRegionMmap;
 
 pub use balloon::BalloonSpec;
 pub use disk::DiskSpec;
+pub use mem::MemSpec;
 pub use net::{LinkSpec, Mac, NetSpec};
 pub use rng::RngSpec;
 pub use share::{Sandbox, ShareSpec};
@@ -32,8 +35,11 @@ pub use vsock::VsockSpec;
 
 /// What a user asks for.
 pub trait DeviceSpec {
-    /// The kind of device.
-    fn kind(&self) -> VirtioKind;
+    /// The kind of device, with all that the machine's plan has to know of it.
+    ///
+    /// # Errors
+    /// The host does not have what that is to be known of. The message names it, but not the option.
+    fn kind(&self) -> anyhow::Result<VirtioKind>;
 
     /// Takes what the device has of the host.
     ///
@@ -49,6 +55,15 @@ pub trait HostDevice {
     /// # Errors
     /// The host refuses.
     fn make(&self) -> io::Result<DeviceParts>;
+
+    /// Makes the memory that the device brings into the guest's address space, for this range of it. Called before
+    /// [`HostDevice::make`], of devices whose kind has some.
+    ///
+    /// # Errors
+    /// The device brings none, or the host does not have as much.
+    fn memory(&self, _: RamRange) -> io::Result<GuestRegionMmap> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// Has the device go for another size. What the driver sees of it changes at once; the caller holds the lock of the device's
     /// transport, and tells the driver.
@@ -101,6 +116,10 @@ pub struct DeviceSpecs {
     #[arg(long, value_name = "SPEC", num_args = 0..=1, require_equals = true, default_missing_value = "", value_parser = spec::<BalloonSpec>)]
     balloon: Option<BalloonSpec>,
 
+    /// Have memory that the guest gets and gives back while it runs, max=SIZE,requested=SIZE,block=SIZE (may be given again)
+    #[arg(long, value_name = "SPEC", value_parser = spec::<MemSpec>)]
+    mem: Vec<MemSpec>,
+
     /// Share a directory, `PATH,tag=TAG[,readonly]`; the guest mounts it by `mount -t virtiofs TAG /mnt` (may be given again)
     #[arg(long, value_name = "SPEC", value_parser = path_first::<ShareSpec>)]
     share: Vec<ShareSpec>,
@@ -132,12 +151,16 @@ impl DeviceSpecs {
         let balloon = self.balloon.iter().map(|balloon| ("--balloon", balloon as &dyn DeviceSpec));
         let shares = self.share.iter().map(|share| ("--share", share as &dyn DeviceSpec));
         let peers = self.vhost_user.iter().map(|device| ("--vhost-user", device as &dyn DeviceSpec));
-        disks.chain(nets).chain(rng).chain(vsock).chain(balloon).chain(shares).chain(peers)
+        let mems = self.mem.iter().map(|mem| ("--mem", mem as &dyn DeviceSpec));
+        disks.chain(nets).chain(rng).chain(vsock).chain(balloon).chain(shares).chain(peers).chain(mems)
     }
 
     /// Their kinds, in that order.
-    pub fn kinds(&self) -> Vec<VirtioKind> {
-        self.all().map(|(_, spec)| spec.kind()).collect()
+    ///
+    /// # Errors
+    /// The host does not have what they are to be known of.
+    pub fn kinds(&self) -> anyhow::Result<Vec<VirtioKind>> {
+        self.all().map(|(option, spec)| spec.kind().context(option)).collect()
     }
 
     /// Takes what they have of the host, in that order.
@@ -157,6 +180,7 @@ impl DeviceSpecs {
             rng: self.rng.or(other.rng),
             vsock: self.vsock.or(other.vsock),
             balloon: self.balloon.or(other.balloon),
+            mem: [self.mem, other.mem].concat(),
             share: [self.share, other.share].concat(),
             vhost_user: [self.vhost_user, other.vhost_user].concat(),
         }

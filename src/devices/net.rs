@@ -150,8 +150,8 @@ impl fmt::Display for Mac {
 }
 
 impl DeviceSpec for NetSpec {
-    fn kind(&self) -> VirtioKind {
-        VirtioKind::Net
+    fn kind(&self) -> anyhow::Result<VirtioKind> {
+        Ok(VirtioKind::Net)
     }
 
     fn open(&self) -> anyhow::Result<Box<dyn HostDevice>> {

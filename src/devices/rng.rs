@@ -26,8 +26,8 @@ impl Default for RngSpec {
 }
 
 impl DeviceSpec for RngSpec {
-    fn kind(&self) -> VirtioKind {
-        VirtioKind::Rng
+    fn kind(&self) -> anyhow::Result<VirtioKind> {
+        Ok(VirtioKind::Rng)
     }
 
     fn open(&self) -> anyhow::Result<Box<dyn HostDevice>> {

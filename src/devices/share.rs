@@ -87,8 +87,8 @@ impl ShareSpec {
 }
 
 impl DeviceSpec for ShareSpec {
-    fn kind(&self) -> VirtioKind {
-        VirtioKind::Fs
+    fn kind(&self) -> anyhow::Result<VirtioKind> {
+        Ok(VirtioKind::Fs)
     }
 
     fn open(&self) -> anyhow::Result<Box<dyn HostDevice>> {

@@ -89,11 +89,11 @@ const NET_FEATURES: u64 = bits(&[
 ]);
 
 impl DeviceSpec for VhostUserSpec {
-    fn kind(&self) -> VirtioKind {
-        match self.kind {
+    fn kind(&self) -> anyhow::Result<VirtioKind> {
+        Ok(match self.kind {
             PeerKind::Blk => VirtioKind::Blk,
             PeerKind::Net => VirtioKind::Net,
-        }
+        })
     }
 
     fn open(&self) -> anyhow::Result<Box<dyn HostDevice>> {

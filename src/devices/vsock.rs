@@ -24,8 +24,8 @@ pub struct VsockSpec {
 }
 
 impl DeviceSpec for VsockSpec {
-    fn kind(&self) -> VirtioKind {
-        VirtioKind::Vsock
+    fn kind(&self) -> anyhow::Result<VirtioKind> {
+        Ok(VirtioKind::Vsock)
     }
 
     fn open(&self) -> anyhow::Result<Box<dyn HostDevice>> {

@@ -11,7 +11,7 @@
 //! | 0x0009_fc00 .. 0x0010_0000 | reserved; ACPI's tables from 0xe_0000                        |
 //! | 0x0010_0000 .. 0xc000_0000 | RAM; the kernel where it likes to be, the initrd at the end   |
 //! | 0xc000_0000 .. 4 GiB       | no RAM: virtio devices or PCI's configuration space, IOAPIC, LAPICs |
-//! | 4 GiB ..                   | the rest of RAM; behind it, PCI devices' registers            |
+//! | 4 GiB ..                   | the rest of RAM; behind it, memory of devices, then PCI devices' registers |
 //!
 //! With too little RAM for that, there is none between 1 MiB and the kernel.
 

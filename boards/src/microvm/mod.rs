@@ -8,6 +8,7 @@ use triarch_arch::hv::{CpuModel, HostCaps, IrqRoute, Irqchip, IsaCaps};
 use triarch_arch::x86_64::{self, cpuid};
 use triarch_devices::{AcpiEvents, AcpiPower};
 
+use crate::memory;
 use crate::virtio::PciRoom;
 use crate::{
     Attachment, Board, DeviceKind, DeviceSlot, Error, IrqchipChoice, MachinePlan, MachineSpec, RamRange,
@@ -29,7 +30,8 @@ pub(crate) fn plan(spec: &MachineSpec, host: &HostCaps) -> Result<MachinePlan, E
     let ram = ram(spec, caps)?;
     let irqchip = irqchip(spec, caps)?;
     let cpu_model = x86_64::CpuModel { cpuid: cpuid::model(&caps.cpuid, spec.cpus) };
-    let slots = slots(spec, caps, irqchip, &ram)?;
+    let device_memory = memory::behind(spec, &ram, 1 << caps.physical_address_bits())?;
+    let slots = slots(spec, caps, irqchip, &memory::all(&ram, &device_memory))?;
     let boot = match &spec.kernel {
         Some(kernel) => Some(boot::boot(spec, kernel, &ram, &slots)?),
         None => None,
@@ -41,6 +43,7 @@ pub(crate) fn plan(spec: &MachineSpec, host: &HostCaps) -> Result<MachinePlan, E
         cpus: spec.cpus,
         cpu_model: CpuModel::X86_64(cpu_model),
         ram,
+        device_memory,
         irqchip,
         slots,
         segments,
@@ -99,7 +102,7 @@ fn slots(
     spec: &MachineSpec,
     caps: &x86_64::HostCaps,
     irqchip: Irqchip,
-    ram: &[RamRange],
+    memory: &[RamRange],
 ) -> Result<Vec<DeviceSlot>, Error> {
     let mut slots = vec![
         DeviceSlot {
@@ -137,7 +140,7 @@ fn slots(
     }
     let is_pci = PciRoom::is_used(spec, TRANSPORT);
     slots.extend(if is_pci {
-        layout::PCI.slots(spec, ram, 1 << caps.physical_address_bits())?
+        layout::PCI.slots(spec, memory, 1 << caps.physical_address_bits())?
     } else {
         layout::VIRTIO.slots(spec)?
     });

@@ -9,9 +9,11 @@
 mod balloon;
 mod blk;
 mod ccw;
+mod copy;
 mod core;
 mod fault;
 mod limit;
+mod mem;
 mod mmio;
 mod net;
 mod pci;
@@ -29,6 +31,7 @@ pub use blk::{Blk, BlkBackend, Completion, Disk, DiskInfo, MAX_IN_FLIGHT, Operat
 pub use ccw::{AdapterRoute, AdapterRoutes, CcwWiring, VirtioCcw};
 pub use core::{Core, QueueSetup, status};
 pub use limit::Limits;
+pub use mem::{Mem, MemBackend, MemRegion, MemSize, SizeError};
 pub use mmio::{MmioNotifier, VirtioMmio};
 pub use net::{
     DEFAULT_MTU, HEADER, Link, MAX_FRAME, MAX_PAIRS, MIN_MTU, Net, NetBackend, NetConfig, Offloads,
@@ -57,6 +60,8 @@ pub enum DeviceType {
     Balloon = virtio_ids::VIRTIO_ID_BALLOON,
     /// Sockets (5.10).
     Socket = virtio_ids::VIRTIO_ID_VSOCK,
+    /// Memory that is plugged and unplugged (5.15).
+    Memory = virtio_ids::VIRTIO_ID_MEM,
     /// File system (5.11).
     FileSystem = virtio_ids::VIRTIO_ID_FS,
 }

@@ -2,6 +2,7 @@
 
 mod balloon;
 mod changes;
+mod mem;
 mod saved;
 mod vsock;
 
@@ -72,7 +73,7 @@ struct Subject {
 }
 
 /// Every device.
-const DEVICES: [Subject; 6] = [
+const DEVICES: [Subject; 7] = [
     Subject {
         name: "rng",
         id: 4,
@@ -129,6 +130,7 @@ const DEVICES: [Subject; 6] = [
         written: 513,
     },
     balloon::SUBJECT,
+    mem::SUBJECT,
     vsock::SUBJECT,
 ];
 
