@@ -16,6 +16,8 @@ use triarch_devices::{
     PowerKey, Reset, Sclp, SclpConfig, Shutdown, Trigger, Uart16550, Window,
 };
 
+use vm_memory::GuestRegionMmap;
+
 use crate::ccw::{DeviceRoutes, KernelFloating};
 use crate::channel::Channel;
 use crate::console::Console;
@@ -100,8 +102,10 @@ pub fn build(host: &Host, plan: &MachinePlan, parts: &Parts<'_>) -> Result<Machi
         huge_pages: parts.pages != Pages::Normal,
     };
     let mut vm = host.create_vm(config)?;
-    let ram = device_memory(plan, parts.devices, memory::allocate(&plan.ram, parts.pages)?)?;
+    let ram = memory::allocate(&plan.ram, parts.pages)?;
+    let (ram, read_only) = device_memory(plan, parts.devices, ram)?;
     vm.set_ram(&ram)?;
+    read_only.into_iter().try_for_each(|region| vm.add_read_only(region))?;
     let mut vcpus = (0..plan.cpus).map(|index| vm.create_vcpu(index)).collect::<kvm::Result<Vec<_>>>()?;
     vm.finish()?;
     loader::load(&ram, &plan.segments, parts.files)?;
@@ -143,15 +147,15 @@ pub fn build(host: &Host, plan: &MachinePlan, parts: &Parts<'_>) -> Result<Machi
     Ok(Machine { vcpus, reports, wake, input, resettable, shutdown, output, on_hold: false, virtio, ram, vm })
 }
 
-/// RAM, and what devices bring besides.
+/// RAM with what devices bring besides; and what they bring that can only be read.
 fn device_memory(
     plan: &MachinePlan,
     devices: &[Box<dyn HostDevice>],
     ram: GuestRam,
-) -> Result<GuestRam, Error> {
+) -> Result<(GuestRam, Vec<Arc<GuestRegionMmap>>), Error> {
     let is_virtio = |slot: &&DeviceSlot| matches!(slot.kind, DeviceKind::Virtio(_));
     let slots = plan.slots.iter().filter(is_virtio).zip(devices);
-    plan.device_memory.iter().try_fold(ram, |ram, memory| {
+    plan.device_memory.iter().try_fold((ram, Vec::new()), |(ram, mut read_only), memory| {
         let failed = |source| Error::Device { name: memory.device.clone(), source };
         let Some((_, device)) = slots.clone().find(|(slot, _)| slot.name == memory.device) else {
             return Err(Error::Slot {
@@ -159,8 +163,14 @@ fn device_memory(
                 what: "it brings memory, but is not there",
             });
         };
-        let region = device.memory(memory.range()).map_err(failed)?;
-        ram.insert_region(Arc::new(region)).map_err(|error| failed(std::io::Error::other(error)))
+        let mapping = device.memory(memory.range()).map_err(failed)?;
+        let region = Arc::new(mapping.region);
+        if mapping.read_only {
+            read_only.push(region);
+            return Ok((ram, read_only));
+        }
+        let ram = ram.insert_region(region).map_err(|error| failed(std::io::Error::other(error)))?;
+        Ok((ram, read_only))
     })
 }
 

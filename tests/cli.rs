@@ -84,6 +84,35 @@ fn every_isa_is_planned_on_any_host() {
 }
 
 #[test]
+fn memory_of_devices_is_planned() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::File::create(&file).unwrap().set_len(6 << 20).unwrap();
+    let file = file.to_str().unwrap();
+    for isa in ["x86_64", "aarch64"] {
+        let args = ["plan", "--isa", isa, "--mem", "max=3G,requested=1G", "--pmem", file];
+        let (_, text) = triarch(&args).unwrap();
+        for line in [
+            "memory    0x0100000000..0x01c0000000  3 GiB of virtio0\n",
+            "memory    0x01c0000000..0x01c0600000  6 MiB of virtio1\n",
+            "virtio-mem   pci 00:01.0",
+            "virtio-pmem  pci 00:02.0",
+        ] {
+            assert!(text.contains(line), "{text}");
+        }
+    }
+    for (option, value) in [("--mem", "max=1G"), ("--pmem", file)] {
+        let error = refusal(&["plan", "--isa", "s390x", option, value]);
+        assert!(error.starts_with(&format!("{option} is for x86_64 and aarch64")), "{error}");
+    }
+    let missing = folder.path().join("missing");
+    let error = refusal(&["plan", "--pmem", missing.to_str().unwrap()]);
+    assert!(error.starts_with("--pmem: ") && error.contains("missing"), "{error}");
+    let error = refusal(&["plan", "--isa", "x86_64", "--mem", "max=1025K"]);
+    assert!(error.contains("--mem takes multiples of 1 MiB"), "{error}");
+}
+
+#[test]
 fn a_kernel_brings_segments_and_registers() {
     let kernels = Kernels::new();
     let (_, text) = triarch(&["plan", "--kernel", &kernels.arg("arm64"), "--append", "quiet"]).unwrap();

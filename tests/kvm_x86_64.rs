@@ -7,6 +7,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
+use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -18,6 +19,7 @@ use nix::sys::pthread::{Pthread, pthread_kill, pthread_self};
 use nix::sys::signal::Signal;
 use triarch::builder::{self, Parts};
 use triarch::console::{Console, SerialSpec};
+use triarch::devices::{DeviceSpec, MemSpec, PmemSpec};
 use triarch::loader::BootFiles;
 use triarch::machine::{Machine, Outcome, Signals};
 use triarch::memory::Pages;
@@ -30,7 +32,10 @@ use triarch_arch::hv::{CpuModel, Interrupt, IrqRoute, Irqchip, IsaCaps, VcpuStat
 use triarch_arch::kvm::{DEVICE, Host, VmConfig, install_kick_handler};
 use triarch_arch::x86_64::{self, boot, cpuid};
 use triarch_arch::{GuestRam, Isa};
-use triarch_boards::{Attachment, Board, DeviceKind, DeviceSlot, MachinePlan, RamRange, Segment, Source};
+use triarch_boards::{
+    Attachment, Board, DeviceKind, DeviceMemory, DeviceSlot, MachinePlan, RamRange, Segment, Source,
+};
+use triarch_devices::virtio::VirtioMmio;
 use triarch_devices::{Bus, Device, Effect, Ioapic, Window, nothing_to_save};
 use vm_memory::{Bytes, GuestAddress};
 
@@ -259,6 +264,52 @@ fn runs_end_as_the_guest_wants() {
         }
     }
     assert_eq!(fs::read(log).unwrap(), b"!!!!!!");
+}
+
+#[test]
+fn devices_bring_memory_that_the_guest_reaches_as_it_may() {
+    const MIB: u64 = 1 << 20;
+    let Some((host, _alone)) = host() else { return };
+    let signals = Signals::catch().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let [own, shared] = ["own", "shared"].map(|name| dir.path().join(name));
+    for path in [&own, &shared] {
+        let file = File::create(path).unwrap();
+        file.set_len(2 * MIB).unwrap();
+        file.write_all_at(b"file", 8).unwrap();
+    }
+    let pmem = |path: &Path, readonly| PmemSpec { path: path.to_owned(), size: None, readonly };
+    let specs: [&dyn DeviceSpec; 3] =
+        [&MemSpec { max: 2 * MIB, requested: 0, block: MIB }, &pmem(&own, false), &pmem(&shared, true)];
+    let devices = specs.map(|spec| spec.open().unwrap());
+    let code = [
+        0xa1, 0x08, 0x00, 0x60, 0x00, // mov eax,[0x600008]
+        0xa3, 0x08, 0x00, 0x20, 0x00, // mov [0x200008],eax
+        0xa3, 0x04, 0x00, 0x40, 0x00, // mov [0x400004],eax
+        0xa3, 0x04, 0x00, 0x60, 0x00, // mov [0x600004],eax
+    ];
+    let mut plan = plan(&host, 1, &[&code, POWER_OFF].concat());
+    for (pin, spec) in (5..).zip(&specs) {
+        let (name, base) = (format!("virtio{pin}"), 2 * MIB * u64::from(pin - 4));
+        plan.device_memory.push(DeviceMemory { device: name.clone().into(), base, size: 2 * MIB });
+        let at = Attachment::Mmio { base: 0xd000_0000 + 0x1000 * u64::from(pin), size: VirtioMmio::SIZE };
+        let kind = DeviceKind::Virtio(spec.kind().unwrap());
+        plan.slots.push(DeviceSlot { name: name.into(), kind, at, irq: Some(IrqRoute::Pin { pin }) });
+    }
+    let mut console = Console::open(&SerialSpec::None).unwrap();
+    for _ in 0..2 {
+        let files = &BootFiles::default();
+        let (pages, stats) = (Pages::Normal, Arc::default());
+        let parts = Parts { files, pages, console: &console, devices: &devices, stats };
+        let mut machine = builder::build(&host, &plan, &parts).unwrap();
+        let read = |ram: &GuestRam, address| ram.read_obj::<[u8; 4]>(GuestAddress(address)).ok();
+        assert_eq!(read(machine.ram(), 0x20_0008), Some([0; 4]), "it begins anew");
+        assert_eq!(machine.run(&mut console, &signals).unwrap(), Outcome::PowerOff);
+        let found = [0x20_0008, 0x40_0004, 0x60_0008].map(|address| read(machine.ram(), address));
+        assert_eq!(found, [Some(*b"file"), Some(*b"file"), None], "what can't be written is no RAM");
+    }
+    assert_eq!(fs::read(own).unwrap()[..12], *b"\0\0\0\0filefile");
+    assert_eq!(fs::read(shared).unwrap()[..12], *b"\0\0\0\0\0\0\0\0file");
 }
 
 #[test]

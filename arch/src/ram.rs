@@ -17,11 +17,20 @@ const ATTEMPTS: usize = 64;
 /// The file can't be mapped. That there was no place at such a multiple is none: KVM says whether it minds. Nor is a host
 /// without transparent huge pages.
 pub fn map(file: &FileOffset, size: usize) -> Result<MmapRegion, MmapRegionError> {
+    map_with(file, size, libc::PROT_READ | libc::PROT_WRITE)
+}
+
+/// As [`map`], for who only reads: neither triarch nor a guest can write there.
+///
+/// # Errors
+/// As of [`map`].
+pub fn map_read_only(file: &FileOffset, size: usize) -> Result<MmapRegion, MmapRegionError> {
+    map_with(file, size, libc::PROT_READ)
+}
+
+fn map_with(file: &FileOffset, size: usize, access: i32) -> Result<MmapRegion, MmapRegionError> {
     // vm-memory's own choice of flags has MAP_NORESERVE. With it, huge pages that the pool lacks are a SIGBUS later.
-    let shared = || {
-        let access = libc::PROT_READ | libc::PROT_WRITE;
-        MmapRegion::build(Some(file.clone()), size, access, libc::MAP_SHARED)
-    };
+    let shared = || MmapRegion::build(Some(file.clone()), size, access, libc::MAP_SHARED);
     let mut region = shared()?;
     // vm-memory can't be told where to map. But Linux fills gaps from their upper ends: when what is too much there is taken, the
     // next try lies lower by just that. User-mode emulators fill them from below, so each second try is for those.

@@ -13,13 +13,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{run, run_until_kicked};
-use triarch_arch::GuestRam;
 use triarch_arch::hv::{
     CpuModel, Doorbell, Exit, HostCaps, Interrupt, IrqRoute, Irqchip, IsaCaps, SystemEvent, VcpuState,
 };
 use triarch_arch::kvm::{Error, Host, Interrupts, Vcpu, Vm, VmConfig};
 use triarch_arch::x86_64::{self, MpState, Msr, XSTATE_BV, cpuid};
-use vm_memory::{Bytes, GuestAddress};
+use triarch_arch::{GuestRam, ram};
+use vm_memory::{Bytes, FileOffset, GuestAddress, GuestRegionMmap};
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 const RAM: usize = 0x8000;
@@ -139,6 +139,39 @@ fn port_and_memory_accesses_come_with_their_sizes_and_data() {
 }
 
 /// Checks that what was saved is the same a moment later in another VM, and that the TSC, which counts on, is not behind.
+#[test]
+fn memory_that_can_only_be_read_is_read_without_an_exit() {
+    let Some(host) = host() else { return };
+    let code = [
+        0xa0, 0x05, 0xa0, // mov al,[0xa005]
+        0xe6, 0x80, // out 0x80,al
+        0xa2, 0x05, 0xa0, // mov [0xa005],al
+        0xa0, 0x05, 0xa0, // mov al,[0xa005]
+        0xe6, 0x80, // out 0x80,al
+    ];
+    let file = vmm_sys_util::tempfile::TempFile::new().unwrap().into_file();
+    file.set_len(0x1000).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, &[0x77], 5).unwrap();
+    let mapping = ram::map_read_only(&FileOffset::new(file, 0), 0x1000).unwrap();
+    let region = Arc::new(GuestRegionMmap::new(mapping, GuestAddress(0xa000)).unwrap());
+
+    let mut vm = host.create_vm(config(&host, SPLIT, 1)).unwrap();
+    let ram = GuestRam::from_ranges(&[(GuestAddress(0), RAM)]).unwrap();
+    ram.write_slice(&code, GuestAddress(CODE)).unwrap();
+    vm.set_ram(&ram).unwrap();
+    vm.add_read_only(region).unwrap();
+    let vcpus = vec![vm.create_vcpu(0).unwrap()];
+    vm.finish().unwrap();
+    let mut guest = Guest { vm, vcpus, ram }.boot(2);
+    let vcpu = &mut guest.vcpus[0];
+    let exit = run!(vcpu);
+    assert!(matches!(exit, Exit::PioWrite { port: 0x80, size: 1, data: [0x77] }), "{exit:?}");
+    let exit = run!(vcpu);
+    assert!(matches!(exit, Exit::MmioWrite { address: 0xa005, data: [0x77] }), "{exit:?}");
+    let exit = run!(vcpu);
+    assert!(matches!(exit, Exit::PioWrite { port: 0x80, size: 1, data: [0x77] }), "{exit:?}");
+}
+
 fn assert_same(now: &x86_64::VcpuState, saved: &x86_64::VcpuState) {
     const TSC: u32 = 0x10;
     let tsc = |state: &x86_64::VcpuState| {

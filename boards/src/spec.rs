@@ -118,6 +118,11 @@ pub enum VirtioKind {
     Rng,
     /// Network.
     Net,
+    /// A file as memory.
+    Pmem {
+        /// Its size in bytes.
+        size: u64,
+    },
     /// Sockets.
     Vsock,
 }
@@ -132,6 +137,7 @@ impl VirtioKind {
             VirtioKind::Mem { .. } => "mem",
             VirtioKind::Rng => "rng",
             VirtioKind::Net => "net",
+            VirtioKind::Pmem { .. } => "pmem",
             VirtioKind::Vsock => "vsock",
         }
     }
@@ -139,7 +145,7 @@ impl VirtioKind {
     /// Bytes of memory that such a device brings into the guest's address space, if it brings some.
     pub const fn memory(self) -> Option<u64> {
         match self {
-            VirtioKind::Mem { size } => Some(size),
+            VirtioKind::Mem { size } | VirtioKind::Pmem { size } => Some(size),
             _ => None,
         }
     }

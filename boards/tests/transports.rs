@@ -58,7 +58,7 @@ fn plans_are_golden() {
 fn memory_of_devices_lies_behind_ram_and_registers_behind_that() {
     let mem = |size| VirtioKind::Mem { size };
     for board in [Board::Microvm, Board::Virt] {
-        let virtio = vec![VirtioKind::Rng, mem(GIB + (2 << 20)), mem(3 << 20)];
+        let virtio = vec![VirtioKind::Rng, mem(GIB + (2 << 20)), VirtioKind::Pmem { size: 3 << 20 }];
         let spec = MachineSpec { memory: 5 * GIB, virtio, ..common::spec(board) };
         let plan = typical(&spec).unwrap();
         common::golden(&format!("{board}-mem"), &plan);

@@ -37,7 +37,7 @@ ISAS = {isa.name: isa for isa in (
          "trixie-cloud": ("trixie", "linux-image-cloud-amd64")},
         SHARE + ("kvm-amd", "tun"),
         ("virtio_mmio", "virtio_pci", "virtio_rng", "virtio_blk", "virtio_net", "vmw_vsock_virtio_transport",
-         "virtio_balloon", "virtiofs", "virtio_mem"),
+         "virtio_balloon", "virtiofs", "virtio_mem", "virtio_pmem", "nd_pmem"),
         f"console=ttyS0 nokaslr mitigations=off no_timer_check {QUICK} "
         "initcall_blacklist=load_system_certificate_list,jent_mod_init",
         button=("button", "evdev")),
@@ -47,7 +47,7 @@ ISAS = {isa.name: isa for isa in (
          "trixie-16k": ("trixie", "linux-image-arm64-16k")},
         SHARE + ("tun",),
         ("virtio_mmio", "virtio_pci", "virtio_rng", "virtio_blk", "virtio_net", "vmw_vsock_virtio_transport",
-         "virtio_balloon", "virtiofs", "virtio_mem"),
+         "virtio_balloon", "virtiofs", "virtio_mem", "virtio_pmem", "nd_pmem"),
         f"console=ttyAMA0 nokaslr mitigations=off {QUICK} "
         "initcall_blacklist=load_system_certificate_list,jent_mod_init",
         ("", "gicv2"), button=("gpio_keys", "evdev")),

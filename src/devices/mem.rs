@@ -7,10 +7,9 @@ use anyhow::ensure;
 use serde::Deserialize;
 use triarch_boards::{RamRange, VirtioKind};
 use triarch_devices::virtio::{Mem, MemBackend, MemRegion, MemSize};
-use vm_memory::GuestRegionMmap;
 
 use super::balloon::size;
-use super::{DeviceParts, DeviceSpec, HostDevice};
+use super::{DeviceMapping, DeviceParts, DeviceSpec, HostDevice};
 use crate::memory;
 
 /// Memory that a guest gets and gives back while it runs.
@@ -68,12 +67,12 @@ struct Host {
 }
 
 impl HostDevice for Host {
-    fn memory(&self, range: RamRange) -> io::Result<GuestRegionMmap> {
+    fn memory(&self, range: RamRange) -> io::Result<DeviceMapping> {
         let region = MemRegion { address: range.base, size: range.size, block: self.block };
         // A guest that begins has no memory of it, and is asked to have what was asked for last.
         let requested = self.size.borrow().requested();
         self.size.replace(MemSize::new(region, requested).map_err(io::Error::other)?);
-        memory::of_device(range)
+        Ok(DeviceMapping { region: memory::of_device(range)?, read_only: false })
     }
 
     fn make(&self) -> io::Result<DeviceParts> {
@@ -84,6 +83,8 @@ impl HostDevice for Host {
 
 #[cfg(test)]
 mod tests {
+    use vm_memory::GuestMemoryRegion;
+
     use super::super::options;
     use super::*;
 
@@ -124,7 +125,7 @@ mod tests {
         let host = spec.open().unwrap();
         for base in [1 << 32, 1 << 33] {
             let memory = host.memory(RamRange { base, size: 64 << 20 }).unwrap();
-            assert_eq!(vm_memory::GuestMemoryRegion::len(&memory), 64 << 20);
+            assert_eq!((memory.region.len(), memory.read_only), (64 << 20, false));
             let (device, _) = host.make().unwrap();
             let mut config = [0; 56];
             device.read_config(0, &mut config);

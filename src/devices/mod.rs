@@ -9,6 +9,7 @@ mod disk;
 mod mem;
 mod net;
 mod options;
+mod pmem;
 mod rng;
 mod share;
 mod vhost_user;
@@ -28,6 +29,7 @@ pub use balloon::BalloonSpec;
 pub use disk::DiskSpec;
 pub use mem::MemSpec;
 pub use net::{LinkSpec, Mac, NetSpec};
+pub use pmem::PmemSpec;
 pub use rng::RngSpec;
 pub use share::{Sandbox, ShareSpec};
 pub use vhost_user::{PeerKind, VhostUserSpec};
@@ -61,7 +63,7 @@ pub trait HostDevice {
     ///
     /// # Errors
     /// The device brings none, or the host does not have as much.
-    fn memory(&self, _: RamRange) -> io::Result<GuestRegionMmap> {
+    fn memory(&self, _: RamRange) -> io::Result<DeviceMapping> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
@@ -88,6 +90,14 @@ pub struct SizeReport {
     pub requested: u64,
     /// Bytes that it has, as its driver says.
     pub actual: u64,
+}
+
+/// Memory that a device brings, mapped.
+pub struct DeviceMapping {
+    /// Where it is, on the host and in the guest.
+    pub region: GuestRegionMmap,
+    /// Whether the guest can't write. Then devices can't reach it either, as it is no RAM.
+    pub read_only: bool,
 }
 
 /// A virtio device: what answers its driver, and what works on its queues.
@@ -119,6 +129,10 @@ pub struct DeviceSpecs {
     /// Have memory that the guest gets and gives back while it runs, max=SIZE,requested=SIZE,block=SIZE (may be given again)
     #[arg(long, value_name = "SPEC", value_parser = spec::<MemSpec>)]
     mem: Vec<MemSpec>,
+
+    /// Have a file as memory, `path=FILE[,size=SIZE][,readonly]`: a disk /dev/pmem0 without a cache in the guest (may be given again)
+    #[arg(long, value_name = "SPEC", value_parser = path_first::<PmemSpec>)]
+    pmem: Vec<PmemSpec>,
 
     /// Share a directory, `PATH,tag=TAG[,readonly]`; the guest mounts it by `mount -t virtiofs TAG /mnt` (may be given again)
     #[arg(long, value_name = "SPEC", value_parser = path_first::<ShareSpec>)]
@@ -152,7 +166,9 @@ impl DeviceSpecs {
         let shares = self.share.iter().map(|share| ("--share", share as &dyn DeviceSpec));
         let peers = self.vhost_user.iter().map(|device| ("--vhost-user", device as &dyn DeviceSpec));
         let mems = self.mem.iter().map(|mem| ("--mem", mem as &dyn DeviceSpec));
-        disks.chain(nets).chain(rng).chain(vsock).chain(balloon).chain(shares).chain(peers).chain(mems)
+        let pmems = self.pmem.iter().map(|pmem| ("--pmem", pmem as &dyn DeviceSpec));
+        let others = rng.chain(vsock).chain(balloon).chain(shares).chain(peers);
+        disks.chain(nets).chain(others).chain(mems).chain(pmems)
     }
 
     /// Their kinds, in that order.
@@ -181,6 +197,7 @@ impl DeviceSpecs {
             vsock: self.vsock.or(other.vsock),
             balloon: self.balloon.or(other.balloon),
             mem: [self.mem, other.mem].concat(),
+            pmem: [self.pmem, other.pmem].concat(),
             share: [self.share, other.share].concat(),
             vhost_user: [self.vhost_user, other.vhost_user].concat(),
         }

@@ -3,6 +3,7 @@
 mod buffers;
 mod image;
 mod lock;
+mod mapped;
 mod open;
 mod pool;
 #[cfg(test)]
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use triarch_devices::virtio::{Disk, DiskInfo};
 
+pub use mapped::Mapped;
 pub use open::open;
 
 /// What is in an image.

@@ -80,14 +80,14 @@ fn open_image(options: &Options) -> anyhow::Result<Image> {
 
 /// How a file is opened.
 #[derive(Debug, Clone, Copy)]
-struct Access {
-    writable: bool,
-    is_direct: bool,
+pub(super) struct Access {
+    pub writable: bool,
+    pub is_direct: bool,
 }
 
 impl Access {
     /// Opens a file or block device, and locks it.
-    fn open(self, path: &Path) -> anyhow::Result<(File, Metadata)> {
+    pub fn open(self, path: &Path) -> anyhow::Result<(File, Metadata)> {
         let before = path.metadata().context("can't be opened")?;
         let is_device = before.file_type().is_block_device();
         ensure!(before.is_file() || is_device, "is neither a file nor a block device");

@@ -13,7 +13,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use vm_memory::{Address, GuestMemoryBackend, GuestMemoryRegion};
+use vm_memory::{Address, GuestMemoryBackend, GuestMemoryRegion, GuestRegionMmap};
 use vmm_sys_util::eventfd::EventFd;
 
 use crate::GuestRam;
@@ -29,6 +29,9 @@ pub const DEVICE: &str = "/dev/kvm";
 
 /// The API version that every KVM since Linux 2.6.22 has.
 const API_VERSION: i32 = 12;
+
+/// The guest can read a slot of memory, but what it writes there is an access to registers (Linux, include/uapi/linux/kvm.h).
+const KVM_MEM_READONLY: u32 = 1 << 1;
 
 /// A failure of KVM or of the host under it.
 #[derive(Debug, thiserror::Error)]
@@ -133,7 +136,7 @@ impl Host {
     pub fn create_vm(&self, config: VmConfig) -> Result<Vm> {
         let fd = glue::create_vm(&self.kvm, &config)?;
         let machine = glue::Machine::new(&self.kvm, &fd, &config)?;
-        Ok(Vm { shared: Arc::new(Shared { fd, machine, config }), ram: None })
+        Ok(Vm { shared: Arc::new(Shared { fd, machine, config }), ram: None, read_only: Vec::new() })
     }
 }
 
@@ -151,28 +154,44 @@ pub struct Vm {
     shared: Arc<Shared>,
     /// Keeps the mappings alive for as long as the guest can reach them.
     ram: Option<GuestRam>,
+    /// Likewise.
+    read_only: Vec<Arc<GuestRegionMmap>>,
 }
 
 impl Vm {
     /// Gives the guest its RAM. May be called once.
     pub fn set_ram(&mut self, ram: &GuestRam) -> Result<()> {
         for (slot, region) in (0..).zip(ram.iter()) {
-            let host = region.get_host_address(vm_memory::MemoryRegionAddress(0)).map_err(|error| {
-                Error::Ioctl { what: "find the host address of RAM", source: io::Error::other(error) }
-            })?;
-            let memory = sys::MemoryRegion {
-                slot,
-                flags: 0,
-                guest_phys_addr: region.start_addr().raw_value(),
-                memory_size: region.len(),
-                userspace_addr: host as u64,
-            };
-            // SAFETY: the region is mapped for its whole length; `self.ram` keeps the mapping until the VM is gone (vCPUs
-            // hold `Shared`, and the guest runs only in them: `Vcpu` keeps a clone of the RAM too).
-            unsafe { self.shared.fd.set_user_memory_region(memory) }.map_err(failed("map guest RAM"))?;
+            self.map(slot, 0, region)?;
         }
         self.ram = Some(ram.clone());
         Ok(())
+    }
+
+    /// Gives the guest memory that it can only read. Called after [`Vm::set_ram`], before there are vCPUs.
+    pub fn add_read_only(&mut self, region: Arc<GuestRegionMmap>) -> Result<()> {
+        let taken = self.ram.as_ref().map_or(0, GuestMemoryBackend::num_regions) + self.read_only.len();
+        let slot = u32::try_from(taken).map_err(|_| Error::Missing("slots for guest memory"))?;
+        self.map(slot, KVM_MEM_READONLY, &region)?;
+        self.read_only.push(region);
+        Ok(())
+    }
+
+    /// Maps a region, which the caller keeps until the VM is gone, unless that fails.
+    fn map(&self, slot: u32, flags: u32, region: &GuestRegionMmap) -> Result<()> {
+        let host = region.get_host_address(vm_memory::MemoryRegionAddress(0)).map_err(|error| {
+            Error::Ioctl { what: "find the host address of RAM", source: io::Error::other(error) }
+        })?;
+        let memory = sys::MemoryRegion {
+            slot,
+            flags,
+            guest_phys_addr: region.start_addr().raw_value(),
+            memory_size: region.len(),
+            userspace_addr: host as u64,
+        };
+        // SAFETY: the region is mapped for its whole length; `self.ram` or `self.read_only` keeps the mapping until the VM is
+        // gone (vCPUs hold `Shared`, and the guest runs only in them: `Vcpu` keeps clones of both too).
+        unsafe { self.shared.fd.set_user_memory_region(memory) }.map_err(failed("map guest RAM"))
     }
 
     /// Creates vCPU `index`. All are created, by ascending index, before [`Vm::finish`], and after [`Vm::set_ram`].
@@ -183,6 +202,7 @@ impl Vm {
             index,
             shared: self.shared.clone(),
             ram: self.ram.clone(),
+            _read_only: self.read_only.clone(),
             extra: glue::VcpuExtra::default(),
             kicker: Kicker::default(),
         };
@@ -298,6 +318,8 @@ pub struct Vcpu {
     /// Keeps the mappings alive, as [`Vm`] does.
     #[allow(dead_code, reason = "only some ISAs look into it")]
     ram: Option<GuestRam>,
+    /// Likewise.
+    _read_only: Vec<Arc<GuestRegionMmap>>,
     #[allow(dead_code, reason = "the fd is enough on some ISAs")]
     extra: glue::VcpuExtra,
     kicker: Kicker,

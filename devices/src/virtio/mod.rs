@@ -17,6 +17,7 @@ mod mem;
 mod mmio;
 mod net;
 mod pci;
+mod pmem;
 mod queue;
 mod rng;
 #[cfg(test)]
@@ -37,6 +38,7 @@ pub use net::{
     DEFAULT_MTU, HEADER, Link, MAX_FRAME, MAX_PAIRS, MIN_MTU, Net, NetBackend, NetConfig, Offloads,
 };
 pub use pci::{Doorbells, MakeDoorbells, PciWiring, VirtioPci};
+pub use pmem::{Pmem, PmemBackend};
 pub use queue::{Buffer, Chain, Malformed, Queue, Ring, slices};
 pub use rng::{Rng, RngBackend};
 pub use vsock::{Connector, Vsock, VsockBackend};
@@ -62,6 +64,8 @@ pub enum DeviceType {
     Socket = virtio_ids::VIRTIO_ID_VSOCK,
     /// Memory that is plugged and unplugged (5.15).
     Memory = virtio_ids::VIRTIO_ID_MEM,
+    /// Persistent memory (5.19).
+    Pmem = virtio_ids::VIRTIO_ID_PMEM,
     /// File system (5.11).
     FileSystem = virtio_ids::VIRTIO_ID_FS,
 }

@@ -3,6 +3,7 @@
 mod balloon;
 mod changes;
 mod mem;
+mod pmem;
 mod saved;
 mod vsock;
 
@@ -73,7 +74,7 @@ struct Subject {
 }
 
 /// Every device.
-const DEVICES: [Subject; 7] = [
+const DEVICES: [Subject; 8] = [
     Subject {
         name: "rng",
         id: 4,
@@ -131,6 +132,7 @@ const DEVICES: [Subject; 7] = [
     },
     balloon::SUBJECT,
     mem::SUBJECT,
+    pmem::SUBJECT,
     vsock::SUBJECT,
 ];
 

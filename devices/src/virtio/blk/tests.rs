@@ -43,8 +43,20 @@ impl MemDisk {
         MemDisk { event, inner: Arc::new(Mutex::new(Inner { bytes, ..Inner::default() })) }
     }
 
-    fn log(&self) -> Vec<String> {
+    pub fn log(&self) -> Vec<String> {
         std::mem::take(&mut self.inner.lock().unwrap().log)
+    }
+
+    /// Whether requests stay where they are until they are waited for, and whether all fail.
+    pub fn set(&self, is_lazy: bool, is_broken: bool) {
+        let mut inner = self.inner.lock().unwrap();
+        (inner.is_lazy, inner.is_broken) = (is_lazy, is_broken);
+    }
+
+    /// Has what was kept waiting done.
+    pub fn work(&self) {
+        self.inner.lock().unwrap().work();
+        self.event.write(1).unwrap();
     }
 }
 
