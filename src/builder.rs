@@ -27,6 +27,7 @@ use crate::machine::Machine;
 use crate::memory::{self, Pages};
 use crate::pci::{KernelDoorbells, MessageRoutes, PciBus};
 use crate::platform::Platform;
+use crate::ports::Terminal;
 use crate::routes::Routes;
 use crate::s390x::Calls;
 use crate::stats::Stats;
@@ -124,6 +125,7 @@ pub fn build(host: &Host, plan: &MachinePlan, parts: &Parts<'_>) -> Result<Machi
         wake: wake.clone(),
         platform: Platform { mmio: Bus::default(), pio: Bus::default(), ioapic: None, s390x: None },
         input: None,
+        terminal: None,
         resettable: channel.iter().map(|channel| channel.css.clone() as Arc<Mutex<dyn Reset>>).collect(),
         shutdown: None,
         vm: &vm,
@@ -137,14 +139,14 @@ pub fn build(host: &Host, plan: &MachinePlan, parts: &Parts<'_>) -> Result<Machi
         devices.platform.ioapic = Some(Arc::new(Mutex::new(ioapic(pins, routes))));
     }
     plan.slots.iter().try_for_each(|slot| devices.add(slot))?;
-    let DeviceBuilder { platform, input, resettable, shutdown, virtio, .. } = devices;
+    let DeviceBuilder { platform, input, terminal, resettable, shutdown, virtio, .. } = devices;
 
     let platform = Arc::new(platform);
     let (reporter, reports) = Reporter::new(wake.clone());
     let spawn = |vcpu| VcpuThread::spawn(vcpu, platform.clone(), reporter.clone(), parts.stats.clone());
     let vcpus = vcpus.into_iter().map(spawn).collect::<Result<Vec<_>, _>>().map_err(Error::Threads)?;
     let output = parts.console.output_control();
-    Ok(Machine { vcpus, reports, wake, input, resettable, shutdown, output, on_hold: false, virtio, ram, vm })
+    Ok(Machine { vcpus, reports, wake, input, resettable, shutdown, terminal, output, on_hold: false, virtio, ram, vm })
 }
 
 /// RAM with what devices bring besides; and what they bring that can only be read.
@@ -244,6 +246,7 @@ struct DeviceBuilder<'a> {
     wake: Arc<Wake>,
     platform: Platform,
     input: Option<Arc<Mutex<dyn Input>>>,
+    terminal: Option<Terminal>,
     resettable: Vec<Arc<Mutex<dyn Reset>>>,
     shutdown: Option<Arc<Mutex<dyn Shutdown>>>,
     vm: &'a Vm,
@@ -439,6 +442,12 @@ impl DeviceBuilder<'_> {
         let Some(device) = self.devices.next() else {
             return Err(Error::Slot { name: slot.name.clone(), what: "nothing of the host is given for it" });
         };
+        if let Some(terminal) = device.terminal() {
+            terminal.set_drained(self.drained());
+            // Instead of the board's console.
+            self.input = Some(Arc::new(Mutex::new(terminal.clone())));
+            self.terminal = Some(terminal);
+        }
         let (device, backend) = device.make().map_err(failed)?;
         Ok((device, self.virtio.reactor().map_err(failed)?.worker(backend)))
     }

@@ -15,6 +15,7 @@ pub mod memory;
 pub mod net;
 pub mod pci;
 pub mod platform;
+pub mod ports;
 pub mod reactor;
 pub mod routes;
 pub mod s390x;

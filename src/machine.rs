@@ -13,10 +13,12 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use triarch_arch::GuestRam;
 use triarch_arch::hv::{SubsystemReset, SystemEvent, VcpuState};
 use triarch_arch::kvm::{self, Vm};
+use triarch_devices::virtio::DeviceType;
 use triarch_devices::{Input, Reset, Shutdown};
 
 use crate::console::{self, Console, OutputControl, Received};
 use crate::control::{Control, Event};
+use crate::ports::Terminal;
 use crate::shutdown::{Next, Request};
 use crate::vcpu::{Gone, Report, VcpuThread};
 use crate::virtio::Virtio;
@@ -73,6 +75,9 @@ const ENDING: [Signal; 4] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Si
 /// The signals of a shell's job control: the terminal is not ours while we are stopped.
 const JOB_CONTROL: [Signal; 2] = [Signal::SIGTSTP, Signal::SIGCONT];
 
+/// The signal that the terminal's window has another size.
+const RESIZED: Signal = Signal::SIGWINCH;
+
 /// Signals that end or stop a run, as something to poll.
 #[derive(Debug)]
 pub struct Signals(SignalFd);
@@ -81,7 +86,7 @@ impl Signals {
     /// Catches them from now on. Called before any other thread starts: they are blocked in the calling thread and those that
     /// it starts, and a thread that does not block them would take them first.
     pub fn catch() -> Result<Self, Error> {
-        let signals = SigSet::from_iter(ENDING.into_iter().chain(JOB_CONTROL));
+        let signals = SigSet::from_iter(ENDING.into_iter().chain(JOB_CONTROL).chain([RESIZED]));
         let fd = signals
             .thread_block()
             .and_then(|()| SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK));
@@ -110,6 +115,8 @@ pub struct Machine {
     pub(crate) resettable: Vec<Arc<Mutex<dyn Reset>>>,
     /// How the guest is asked to shut down, where the machine has a way.
     pub(crate) shutdown: Option<Arc<Mutex<dyn Shutdown>>>,
+    /// The device that the user's terminal is given to, if it is a virtio device.
+    pub(crate) terminal: Option<Terminal>,
     pub(crate) output: OutputControl,
     /// A client has paused it.
     pub(crate) on_hold: bool,
@@ -158,6 +165,7 @@ impl Machine {
             control.tell(Event::Booted);
         }
         let mut request = Request::default();
+        self.resize(console);
         loop {
             if let Some(control) = control
                 && let Some(outcome) = self.obey(control, &mut request)?
@@ -176,8 +184,9 @@ impl Machine {
                 None => console.pending().discard(),
             };
             let full = console.pending().is_full();
+            let pause = console.pause();
             let input_fd = if full && !console.is_terminal() { None } else { console.input_fd() };
-            let timeout = again.into_iter().chain(busy.then_some(DEVICE_BUSY)).min();
+            let timeout = again.into_iter().chain(busy.then_some(DEVICE_BUSY)).chain(pause).min();
             let others = [control.map(Control::ready), input_fd];
             let ready = wait(&self.wake, signals, others, timeout)?;
             if ready.signal
@@ -185,7 +194,11 @@ impl Machine {
             {
                 match signal {
                     Signal::SIGTSTP => stop(console)?,
-                    Signal::SIGCONT => console.resume()?,
+                    Signal::SIGCONT => {
+                        console.resume()?;
+                        self.resize(console);
+                    }
+                    RESIZED => self.resize(console),
                     Signal::SIGTERM if request.make(Instant::now()) => {}
                     _ => return Ok(Outcome::Signal(signal as i32)),
                 }
@@ -207,6 +220,14 @@ impl Machine {
                     Received::Quit => return Ok(Outcome::Quit),
                 }
             }
+        }
+    }
+
+    /// Tells the guest the size of the terminal's window.
+    fn resize(&self, console: &Console) {
+        if let Some(terminal) = &self.terminal {
+            terminal.set_size(console.window_size());
+            self.virtio.config_changed(DeviceType::Console);
         }
     }
 

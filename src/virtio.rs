@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use triarch_arch::kvm::DoorbellWatch;
 use triarch_devices::css::Css;
 use triarch_devices::pci::PciHost;
-use triarch_devices::virtio::{Core, VirtioCcw, VirtioMmio, VirtioPci};
+use triarch_devices::virtio::{Core, DeviceType, VirtioCcw, VirtioMmio, VirtioPci};
 
 use crate::reactor::Reactor;
 
@@ -93,8 +93,17 @@ impl Virtio {
         changed
     }
 
-    fn each(&self, act: fn(&mut Core)) {
-        self.transports.iter().for_each(|transport| transport.with_core(act));
+    /// The configuration of devices of a type has changed.
+    pub fn config_changed(&self, of: DeviceType) {
+        self.each(|core| {
+            if core.device_type() == of {
+                core.config_changed();
+            }
+        });
+    }
+
+    fn each(&self, act: impl Fn(&mut Core)) {
+        self.transports.iter().for_each(|transport| transport.with_core(&act));
     }
 }
 

@@ -107,6 +107,8 @@ pub enum VirtioKind {
     Blk,
     /// A memory balloon.
     Balloon,
+    /// Consoles and other ports.
+    Console,
     /// A shared directory.
     Fs,
     /// Memory that comes and goes.
@@ -133,6 +135,7 @@ impl VirtioKind {
         match self {
             VirtioKind::Blk => "blk",
             VirtioKind::Balloon => "balloon",
+            VirtioKind::Console => "console",
             VirtioKind::Fs => "fs",
             VirtioKind::Mem { .. } => "mem",
             VirtioKind::Rng => "rng",

@@ -244,7 +244,7 @@ impl MachineRequest {
             memory: options.memory.unwrap_or(DEFAULT_MEMORY).bytes,
             kernel: files.kernel.as_ref().map(|kernel| kernel.kernel().clone()),
             initrd: files.initrd.as_ref().map(Initrd::len),
-            cmdline: options.append.clone().unwrap_or_else(|| board.default_cmdline().to_owned()),
+            cmdline: options.append.clone().unwrap_or_else(|| self.default_cmdline(board)),
             irqchip: match options.irqchip {
                 None | Some(IrqchipArg::Split) => IrqchipChoice::Split,
                 Some(IrqchipArg::Kernel) => IrqchipChoice::Kernel,
@@ -257,6 +257,19 @@ impl MachineRequest {
             virtio: self.devices.kinds()?,
             seed: [0; 40],
         })
+    }
+
+    /// The console that the user's terminal is.
+    fn default_cmdline(&self, board: Board) -> String {
+        match self.devices.terminal() {
+            Some(number) => format!("console=hvc{number}"),
+            None => board.default_cmdline().to_owned(),
+        }
+    }
+
+    /// Whether a console device has the user's terminal.
+    pub(super) fn has_terminal(&self) -> bool {
+        self.devices.terminal().is_some()
     }
 
     /// The pages that RAM is made of.

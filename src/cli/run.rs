@@ -48,9 +48,9 @@ pub(super) struct RunArgs {
     #[command(flatten)]
     machine: MachineArgs,
 
-    /// Where the guest's console goes: stdio, file=PATH, pty, socket=PATH, none
-    #[arg(long, value_name = "WHERE", default_value = "stdio")]
-    serial: SerialSpec,
+    /// Where the board's console goes: stdio, file=PATH, pty, socket=PATH, none [default: stdio, unless a --console goes there]
+    #[arg(long, value_name = "WHERE")]
+    serial: Option<SerialSpec>,
 
     /// What a guest's reset does: start it again in place, or end with status 4
     #[arg(long, value_name = "WHAT", default_value = "reboot")]
@@ -90,12 +90,17 @@ pub(super) fn run(args: RunArgs) -> anyhow::Result<u8> {
     let pages = machine.pages();
     memory::check(&plan.ram, pages)?;
     let reachable = args.control.listen()?;
+    let serial = serial(args.serial, machine.has_terminal())?;
     let devices = machine.open_devices()?;
     let stats_file = args.stats.as_deref().map(create_stats).transpose()?;
 
     let signals = Signals::catch()?;
     install_kick_handler().context("can't install a signal handler")?;
-    let mut console = Console::open(&args.serial)?;
+    let mut console = Console::open(&serial)?;
+    let mut terminal = match machine.has_terminal() {
+        true => Some(Console::open(&SerialSpec::Stdio)?),
+        false => None,
+    };
     let stats = Arc::new(Stats::default());
     let mut control = match &reachable {
         Some(Reachable { name, listener, .. }) => {
@@ -111,7 +116,8 @@ pub(super) fn run(args: RunArgs) -> anyhow::Result<u8> {
         let stats = stats.clone();
         let parts = Parts { files: &files, pages, console: &console, devices: &devices, stats };
         let mut machine = builder::build(&host, &plan, &parts)?;
-        let outcome = machine.run(&mut console, &signals, control.as_mut())?;
+        let terminal = terminal.as_mut().unwrap_or(&mut console);
+        let outcome = machine.run(terminal, &signals, control.as_mut())?;
         drop(machine);
         match outcome {
             Outcome::Restart => {}
@@ -122,11 +128,22 @@ pub(super) fn run(args: RunArgs) -> anyhow::Result<u8> {
     };
     drop(control);
     drop(reachable);
-    drop(console);
+    drop((terminal, console));
     if let (Some(path), Some(file)) = (&args.stats, stats_file) {
         write_stats(file, &stats).with_context(|| stats_failed(path))?;
     }
     Ok(status(outcome))
+}
+
+/// Where the board's console goes. Input has one way into a machine: to a console device if that has the terminal.
+fn serial(asked: Option<SerialSpec>, has_terminal: bool) -> anyhow::Result<SerialSpec> {
+    match asked {
+        None if has_terminal => Ok(SerialSpec::None),
+        None => Ok(SerialSpec::Stdio),
+        Some(spec @ (SerialSpec::None | SerialSpec::File(_))) => Ok(spec),
+        Some(_) if has_terminal => bail!("beside --console stdio, --serial can only be none or file=PATH"),
+        Some(spec) => Ok(spec),
+    }
 }
 
 /// Plans with fresh entropy for the guest, which no two boots may share.

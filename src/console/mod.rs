@@ -6,6 +6,7 @@ mod terminal;
 
 pub use terminal::restore_terminal;
 
+use std::ffi::CString;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -13,13 +14,16 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::tcgetwinsize;
 
 use output::Output;
 pub use output::OutputControl;
+pub(crate) use output::write_at_once;
 pub use pending::Pending;
 use terminal::{Escape, RawMode, Typed};
 
@@ -98,7 +102,7 @@ pub enum Received {
 }
 
 /// Creates or empties a file. A pipe that nobody reads is refused: to wait for a reader would be to wait with signals held back.
-fn create(path: &Path) -> io::Result<OwnedFd> {
+pub(crate) fn create(path: &Path) -> io::Result<OwnedFd> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
     let mode = Mode::from_raw_mode(0o666);
     let fd = rustix::fs::open(path, flags | OFlags::NONBLOCK, mode).map_err(|error| match error {
@@ -109,8 +113,29 @@ fn create(path: &Path) -> io::Result<OwnedFd> {
     Ok(fd)
 }
 
+/// A new pseudo-terminal that passes bytes as they are: both ends, and its name.
+pub(crate) fn new_pty() -> Result<(OwnedFd, OwnedFd, CString), Errno> {
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
+    grantpt(&master)?;
+    unlockpt(&master)?;
+    let name = ptsname(&master, Vec::new())?;
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let slave = rustix::fs::open(name.as_c_str(), flags, Mode::empty())?;
+    terminal::make_raw(slave.as_fd())?;
+    Ok((master, slave, name))
+}
+
 /// The most bytes taken from the host at a time.
 const CHUNK: usize = 256;
+
+/// When to try again to let in a client for which the host had no descriptor.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+
+/// Whether to look for the next client at once.
+fn is_passing(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, Interrupted, WouldBlock};
+    matches!(error.kind(), ConnectionAborted | Interrupted | WouldBlock)
+}
 
 /// The host's end of a console. It outlives reboots of the guest.
 #[derive(Debug)]
@@ -136,6 +161,8 @@ enum Input {
         listener: UnixListener,
         client: Option<Arc<OwnedFd>>,
         path: PathBuf,
+        /// Until then nobody is let in, as the host had no descriptor for the last one.
+        pause: Option<Instant>,
     },
 }
 
@@ -170,16 +197,7 @@ impl Console {
     }
 
     fn pty() -> Result<Self, Errno> {
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
-        grantpt(&master)?;
-        unlockpt(&master)?;
-        let name = ptsname(&master, Vec::new())?;
-        let slave = rustix::fs::open(
-            name.as_c_str(),
-            OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )?;
-        terminal::make_raw(slave.as_fd())?;
+        let (master, slave, name) = new_pty()?;
         tell(format_args!("the console is {}", name.to_string_lossy()));
         let master = Arc::new(master);
         let output = Output::impatient(Some(master.clone()));
@@ -188,7 +206,7 @@ impl Console {
 
     fn socket(path: &Path) -> io::Result<Self> {
         let listener = socket::listen(path)?;
-        let input = Input::Socket { listener, client: None, path: path.to_owned() };
+        let input = Input::Socket { listener, client: None, path: path.to_owned(), pause: None };
         Ok(Self::new(Output::impatient(None), input))
     }
 
@@ -231,18 +249,44 @@ impl Console {
             Input::Stdin(_) => Some(rustix::stdio::stdin()),
             Input::Pty { master, .. } => Some(master.as_fd()),
             Input::Socket { client: Some(client), .. } => Some(client.as_fd()),
-            Input::Socket { listener, client: None, .. } => Some(listener.as_fd()),
+            Input::Socket { pause: Some(_), .. } => None,
+            Input::Socket { listener, client: None, pause: None, .. } => Some(listener.as_fd()),
         }
+    }
+
+    /// How long [`Console::input_fd`] stays what it is though there may be input; ends that time if it is over.
+    pub fn pause(&mut self) -> Option<Duration> {
+        let Input::Socket { pause, .. } = &mut self.input else { return None };
+        let left = pause.map(|end| end.saturating_duration_since(Instant::now()));
+        let left = left.filter(|left| !left.is_zero());
+        if left.is_none() {
+            *pause = None;
+        }
+        left
+    }
+
+    /// The size of the terminal's window: columns and rows.
+    pub fn window_size(&self) -> Option<(u16, u16)> {
+        let size = self.raw.as_ref().and_then(|_| tcgetwinsize(rustix::stdio::stdin()).ok())?;
+        Some((size.ws_col, size.ws_row))
     }
 
     /// Takes what there is, after [`Console::input_fd`] was found readable.
     pub fn receive(&mut self) -> Received {
-        if let Input::Socket { listener, client: client @ None, .. } = &mut self.input {
-            // A client that gave up meanwhile is no concern of ours.
-            if let Ok((stream, _)) = listener.accept() {
-                let stream = Arc::new(OwnedFd::from(stream));
-                self.output.set_peer(Some(stream.clone()));
-                *client = Some(stream);
+        if let Input::Socket { listener, client: client @ None, pause, path } = &mut self.input {
+            match listener.accept() {
+                Ok((stream, _)) => {
+                    let stream = Arc::new(OwnedFd::from(stream));
+                    self.output.set_peer(Some(stream.clone()));
+                    *client = Some(stream);
+                }
+                // A client that gave up meanwhile is no concern of ours.
+                Err(error) if is_passing(&error) => {}
+                // It is still there, and would keep us busy.
+                Err(error) => {
+                    tracing::error!("a client of {path:?} can't be served yet: {error}");
+                    *pause = Some(Instant::now() + ACCEPT_PAUSE);
+                }
             }
             return Received::Bytes(Vec::new());
         }
@@ -344,6 +388,25 @@ mod tests {
         assert!(matches!(Console::open(&SerialSpec::Socket(other.clone())), Err(Error::Socket { .. })));
         UnixDatagram::unbound().unwrap().send_to(b"still there", &other).unwrap();
         assert_eq!(log.recv(&mut [0; 16]).unwrap(), 11);
+    }
+
+    #[test]
+    fn a_client_that_can_not_be_let_in_does_not_keep_us_busy() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut console = Console::open(&SerialSpec::Socket(dir.path().join("console"))).unwrap();
+        assert_eq!((console.input_fd().is_some(), console.pause()), (true, None));
+        let set = |console: &mut Console, end| {
+            if let Input::Socket { pause, .. } = &mut console.input {
+                *pause = Some(end);
+            }
+        };
+        set(&mut console, Instant::now() + Duration::from_secs(1000));
+        assert!(console.input_fd().is_none());
+        assert!(console.pause().is_some_and(|left| left > Duration::from_secs(900)));
+        set(&mut console, Instant::now());
+        assert_eq!((console.pause(), console.input_fd().is_some()), (None, true));
+        assert!(is_passing(&io::ErrorKind::WouldBlock.into()));
+        assert!(!is_passing(&io::Error::from(Errno::MFILE)));
     }
 
     #[test]

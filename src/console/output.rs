@@ -174,7 +174,7 @@ fn wait_writable(fd: &OwnedFd, ns: i64) -> bool {
 }
 
 /// Writes as much as takes no time; returns how much.
-fn write_at_once(fd: &OwnedFd, bytes: &[u8]) -> usize {
+pub fn write_at_once(fd: &OwnedFd, bytes: &[u8]) -> usize {
     let mut written = 0;
     while written < bytes.len() && wait_writable(fd, 0) {
         // One byte, for the reason given above.

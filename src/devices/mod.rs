@@ -5,6 +5,7 @@
 //! boot of the machine.
 
 mod balloon;
+mod console;
 mod disk;
 mod mem;
 mod net;
@@ -25,7 +26,10 @@ use triarch_boards::{RamRange, VirtioKind};
 use triarch_devices::virtio::{Backend, VirtioDevice};
 use vm_memory::GuestRegionMmap;
 
+use crate::ports::Terminal;
+
 pub use balloon::BalloonSpec;
+pub use console::PortSpec;
 pub use disk::DiskSpec;
 pub use mem::MemSpec;
 pub use net::{LinkSpec, Mac, NetSpec};
@@ -80,6 +84,11 @@ pub trait HostDevice {
     fn size(&self) -> Option<SizeReport> {
         None
     }
+
+    /// What the user's terminal is to be given to, if the device is the one that it is for.
+    fn terminal(&self) -> Option<Terminal> {
+        None
+    }
 }
 
 /// How large a device is to be, and is.
@@ -110,6 +119,10 @@ pub struct DeviceSpecs {
     /// Have a disk, from an image: FILE,format=raw|qcow2,readonly and more (docs/devices.md); may be given again
     #[arg(long, value_name = "path=FILE,...", value_parser = spec::<DiskSpec>)]
     disk: Vec<DiskSpec>,
+
+    /// Have a console `hvcN`, or with `name=NAME` a port, at stdio, pty, null, file=PATH or socket=PATH; may be given again
+    #[arg(long, value_name = "WHERE[,name=NAME]", value_parser = spec::<PortSpec>)]
+    console: Vec<PortSpec>,
 
     /// Have an entropy device, `--rng` or `--rng=source=FILE`, which is instead of the host's /dev/urandom
     #[arg(long, value_name = "SPEC", num_args = 0..=1, require_equals = true, default_missing_value = "", value_parser = spec::<RngSpec>)]
@@ -160,6 +173,8 @@ impl DeviceSpecs {
     fn all(&self) -> impl Iterator<Item = (&'static str, &dyn DeviceSpec)> {
         let disks = self.disk.iter().map(|disk| ("--disk", disk as &dyn DeviceSpec));
         let nets = self.net.iter().map(|net| ("--net", net as &dyn DeviceSpec));
+        let has_console = !self.console.is_empty();
+        let console = has_console.then_some(("--console", &self.console as &dyn DeviceSpec));
         let rng = self.rng.iter().map(|rng| ("--rng", rng as &dyn DeviceSpec));
         let vsock = self.vsock.iter().map(|vsock| ("--vsock", vsock as &dyn DeviceSpec));
         let balloon = self.balloon.iter().map(|balloon| ("--balloon", balloon as &dyn DeviceSpec));
@@ -168,7 +183,7 @@ impl DeviceSpecs {
         let mems = self.mem.iter().map(|mem| ("--mem", mem as &dyn DeviceSpec));
         let pmems = self.pmem.iter().map(|pmem| ("--pmem", pmem as &dyn DeviceSpec));
         let others = rng.chain(vsock).chain(balloon).chain(shares).chain(peers);
-        disks.chain(nets).chain(others).chain(mems).chain(pmems)
+        disks.chain(nets).chain(console).chain(others).chain(mems).chain(pmems)
     }
 
     /// Their kinds, in that order.
@@ -177,6 +192,11 @@ impl DeviceSpecs {
     /// The host does not have what they are to be known of.
     pub fn kinds(&self) -> anyhow::Result<Vec<VirtioKind>> {
         self.all().map(|(option, spec)| spec.kind().context(option)).collect()
+    }
+
+    /// The number of the console that is standard input and output, if one is.
+    pub fn terminal(&self) -> Option<usize> {
+        console::terminal(&self.console)
     }
 
     /// Takes what they have of the host, in that order.
@@ -193,6 +213,7 @@ impl DeviceSpecs {
         DeviceSpecs {
             disk: [self.disk, other.disk].concat(),
             net: [self.net, other.net].concat(),
+            console: [self.console, other.console].concat(),
             rng: self.rng.or(other.rng),
             vsock: self.vsock.or(other.vsock),
             balloon: self.balloon.or(other.balloon),

@@ -9,6 +9,7 @@
 mod balloon;
 mod blk;
 mod ccw;
+mod console;
 mod copy;
 mod core;
 mod fault;
@@ -30,6 +31,7 @@ mod worker;
 pub use balloon::{Balloon, BalloonBackend, BalloonFeatures, BalloonSize, PAGE_SIZE, Release};
 pub use blk::{Blk, BlkBackend, Completion, Disk, DiskInfo, MAX_IN_FLIGHT, Operation, Request, SECTOR};
 pub use ccw::{AdapterRoute, AdapterRoutes, CcwWiring, VirtioCcw};
+pub use console::{Console, ConsoleBackend, MAX_PORTS, PortConfig, PortEnd, PortKind, SharedEnd, WindowSize};
 pub use core::{Core, QueueSetup, status};
 pub use limit::Limits;
 pub use mem::{Mem, MemBackend, MemRegion, MemSize, SizeError};
@@ -56,6 +58,8 @@ pub enum DeviceType {
     Network = virtio_ids::VIRTIO_ID_NET,
     /// A disk (5.2).
     Block = virtio_ids::VIRTIO_ID_BLOCK,
+    /// Consoles and other ports (5.3).
+    Console = virtio_ids::VIRTIO_ID_CONSOLE,
     /// Entropy (5.4).
     Entropy = virtio_ids::VIRTIO_ID_RNG,
     /// A memory balloon (5.5).

@@ -2,6 +2,7 @@
 
 mod balloon;
 mod changes;
+mod console;
 mod mem;
 mod pmem;
 mod saved;
@@ -74,7 +75,7 @@ struct Subject {
 }
 
 /// Every device.
-const DEVICES: [Subject; 8] = [
+const DEVICES: [Subject; 9] = [
     Subject {
         name: "rng",
         id: 4,
@@ -134,6 +135,7 @@ const DEVICES: [Subject; 8] = [
     mem::SUBJECT,
     pmem::SUBJECT,
     vsock::SUBJECT,
+    console::SUBJECT,
 ];
 
 /// What every device offers.
