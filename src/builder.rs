@@ -270,6 +270,7 @@ impl DeviceBuilder<'_> {
             DeviceKind::I8042 => Arc::new(Mutex::new(I8042::new())),
             DeviceKind::AcpiEvents => self.acpi_events(slot)?,
             DeviceKind::AcpiPower => Arc::new(Mutex::new(AcpiPower::new())),
+            DeviceKind::Pvpanic => Arc::new(Mutex::new(Pvpanic::new())),
             DeviceKind::Pl031 => Arc::new(Mutex::new(Pl031::new())),
             DeviceKind::Ioapic => match &self.platform.ioapic {
                 Some(ioapic) => ioapic.clone(),

@@ -300,6 +300,7 @@ pub fn system_event(effect: Effect) -> Option<SystemEvent> {
         Effect::None => None,
         Effect::PowerOff => Some(SystemEvent::PowerOff),
         Effect::Reset => Some(SystemEvent::Reset),
+        Effect::Crash(reason) => Some(SystemEvent::Crash { reason: reason.to_owned() }),
     }
 }
 

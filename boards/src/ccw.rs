@@ -42,6 +42,11 @@ pub(crate) fn plan(spec: &MachineSpec, host: &HostCaps) -> Result<MachinePlan, E
         );
         return Err(Error::Conflict(what));
     }
+    if spec.pvpanic == Some(true) {
+        let what =
+            "--pvpanic is for x86_64 and aarch64: a kernel for s390x that panics stops in a disabled wait";
+        return Err(Error::Conflict(what.to_owned()));
+    }
     let max = caps.max_memory.min(RamRange::MAX);
     if spec.memory < MIN_MEMORY || spec.memory > max {
         return Err(Error::Memory { board: spec.board, memory: spec.memory, min: MIN_MEMORY, max });

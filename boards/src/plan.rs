@@ -99,6 +99,8 @@ pub enum DeviceKind {
     Pl031,
     /// A power key.
     PowerKey,
+    /// The register by which a kernel tells that it has panicked.
+    Pvpanic,
     /// The service-call logical processor with its event facility and consoles.
     Sclp,
     /// A PCI host bridge; its first line leads where the slot's interrupt says, the other three to the pins that follow.

@@ -173,6 +173,8 @@ pub struct MachineSpec {
     pub irqchip: IrqchipChoice,
     /// Whether there is an i8254 (x86_64, with the irqchip in the kernel).
     pub pit: bool,
+    /// Whether a kernel can tell that it has panicked; unless it is said, where a board has a device for that (x86_64, aarch64).
+    pub pvpanic: Option<bool>,
     /// How virtio devices are reached; unless it is said, on a PCI bus where the machine has message-signalled interrupts (x86_64,
     /// aarch64).
     pub transport: Option<Transport>,

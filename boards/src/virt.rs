@@ -19,6 +19,8 @@ use crate::{
 
 /// The memory map below RAM. 0 to 128 MiB is left free for firmware's flash.
 mod map {
+    use triarch_devices::Pvpanic;
+
     use crate::virtio::{MmioRoom, PciRoom};
 
     pub const DISTRIBUTOR: (u64, u64) = (0x0800_0000, 0x1_0000);
@@ -26,6 +28,7 @@ mod map {
     pub const ITS: (u64, u64) = (0x0808_0000, 0x2_0000);
     pub const SERIAL: u64 = 0x0900_0000;
     pub const RTC: u64 = 0x0901_0000;
+    pub const PVPANIC: (u64, u64) = (0x0902_0000, Pvpanic::SIZE as u64);
     /// Virtio devices behind memory-mapped registers, and their interrupts. There is room up to 0x1000_0000.
     pub const VIRTIO: MmioRoom = MmioRoom { base: 0x0a00_0000, pin: 16, devices: 32 };
     /// The PCI bus: its configuration space lies right below RAM.
@@ -107,6 +110,9 @@ pub(crate) fn plan(spec: &MachineSpec, host: &HostCaps) -> Result<MachinePlan, E
         at: Attachment::Line,
         irq: Some(IrqRoute::Pin { pin: POWER_KEY_SPI }),
     });
+    if let Some((base, size)) = pvpanic(spec) {
+        slots.push(slot("pvpanic", DeviceKind::Pvpanic, Peripheral { base, size, spi: None }));
+    }
     slots.extend(virtio);
     Ok(MachinePlan {
         isa: Isa::Aarch64,
@@ -234,6 +240,7 @@ fn fdt_bytes(
         serial,
         rtc,
         power_key: POWER_KEY_SPI,
+        pvpanic: pvpanic(spec),
         virtio: virtio.iter().filter_map(peripheral).collect(),
         pci: PciRoom::window(virtio).map(|memory| Pci {
             ecam: (map::PCI.ecam, PciRoom::ECAM_SIZE),
@@ -254,6 +261,11 @@ fn fdt_bytes(
         )));
     }
     Ok(bytes)
+}
+
+/// The window of pvpanic's register: address and size.
+fn pvpanic(spec: &MachineSpec) -> Option<(u64, u64)> {
+    spec.pvpanic.unwrap_or(true).then_some(map::PVPANIC)
 }
 
 /// A device with registers and an interrupt as the tree tells of it.

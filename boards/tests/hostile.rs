@@ -51,6 +51,7 @@ fn survives(format: &Format, len: u64) -> usize {
                 initrd,
                 cmdline: "quiet".to_owned(),
                 irqchip: IrqchipChoice::Split,
+                pvpanic: None,
                 pit: false,
                 transport: None,
                 virtio: Vec::new(),

@@ -244,3 +244,19 @@ fn the_bridges_lines_are_no_other_devices() {
         assert!(others.into_iter().all(|pin| !(bridge..bridge + 4).contains(&pin)));
     }
 }
+
+#[test]
+fn a_panic_can_be_told_unless_that_is_off() {
+    let has = |board, pvpanic| {
+        let plan = typical(&MachineSpec { pvpanic, ..spec(board, 0) })?;
+        Ok::<_, Error>(plan.slots.iter().any(|slot| slot.kind == DeviceKind::Pvpanic))
+    };
+    for board in [Board::Microvm, Board::Virt] {
+        assert_eq!(
+            [None, Some(true), Some(false)].map(|pvpanic| has(board, pvpanic).unwrap()),
+            [true, true, false]
+        );
+    }
+    assert_eq!((has(Board::Ccw, None), has(Board::Ccw, Some(false))), (Ok(false), Ok(false)));
+    assert!(has(Board::Ccw, Some(true)).unwrap_err().to_string().contains("--pvpanic"));
+}

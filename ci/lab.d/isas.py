@@ -37,7 +37,7 @@ ISAS = {isa.name: isa for isa in (
          "trixie-cloud": ("trixie", "linux-image-cloud-amd64")},
         SHARE + ("kvm-amd", "tun"),
         ("virtio_mmio", "virtio_pci", "virtio_rng", "virtio_blk", "virtio_net", "vmw_vsock_virtio_transport",
-         "virtio_balloon", "virtiofs", "virtio_mem", "virtio_pmem", "nd_pmem"),
+         "virtio_balloon", "virtiofs", "virtio_mem", "virtio_pmem", "nd_pmem", "pvpanic-mmio"),
         f"console=ttyS0 nokaslr mitigations=off no_timer_check {QUICK} "
         "initcall_blacklist=load_system_certificate_list,jent_mod_init",
         button=("button", "evdev")),

@@ -15,6 +15,7 @@ pub mod pci;
 mod pl011;
 mod pl031;
 mod power_key;
+mod pvpanic;
 pub mod saved;
 mod sclp;
 mod uart16550;
@@ -28,6 +29,7 @@ pub use ioapic::{Ioapic, MsiMessage};
 pub use pl011::Pl011;
 pub use pl031::Pl031;
 pub use power_key::PowerKey;
+pub use pvpanic::Pvpanic;
 pub use saved::{Save, Saved};
 pub use sclp::{Sclp, SclpConfig};
 pub use uart16550::Uart16550;
@@ -57,6 +59,8 @@ pub enum Effect {
     PowerOff,
     /// The guest asked for a reset.
     Reset,
+    /// The guest can't go on; in plain words, why.
+    Crash(&'static str),
 }
 
 /// An interrupt line of a device. Who made it knows where it leads.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context, bail};
+use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use serde_json::Value;
@@ -77,6 +78,10 @@ struct MachineOptions {
     /// Have an i8254 timer; it costs milliseconds at start and end, and few kernels need it (x86_64, --irqchip kernel)
     #[arg(long)]
     pit: bool,
+
+    /// Whether the end of a guest whose kernel panics is status 3, if its kernel has a driver for pvpanic (x86_64, aarch64) [default: on]
+    #[arg(long, value_name = "on|off", value_parser = BoolishValueParser::new())]
+    pvpanic: Option<bool>,
 
     /// How virtio devices are reached: by memory-mapped registers, or on a PCI bus (x86_64, aarch64) [default: pci, or mmio on a
     /// host without an ITS (aarch64)]
@@ -181,6 +186,7 @@ impl MachineOptions {
             board: self.board.or(other.board),
             irqchip: self.irqchip.or(other.irqchip),
             pit: self.pit || other.pit,
+            pvpanic: self.pvpanic.or(other.pvpanic),
             transport: self.transport.or(other.transport),
         }
     }
@@ -250,6 +256,7 @@ impl MachineRequest {
                 Some(IrqchipArg::Kernel) => IrqchipChoice::Kernel,
             },
             pit: options.pit,
+            pvpanic: options.pvpanic,
             transport: options.transport.map(|transport| match transport {
                 TransportArg::Mmio => Transport::Mmio,
                 TransportArg::Pci => Transport::Pci,

@@ -46,6 +46,8 @@ pub struct FdtSpec {
     pub rtc: Peripheral,
     /// Shared interrupt of the power key, counted from 0, edge-triggered.
     pub power_key: u32,
+    /// The window of pvpanic's register, if it is there: address and size.
+    pub pvpanic: Option<(u64, u64)>,
     /// Virtio devices behind memory-mapped registers; their interrupts are edge-triggered.
     pub virtio: Vec<Peripheral>,
     /// The PCI host bridge, if there is one. Its messages go to the interrupt translation service.
@@ -250,6 +252,12 @@ fn peripherals(fdt: &mut FdtWriter, spec: &FdtSpec) -> Result<(), Error> {
     };
     primecell(&serial_name(spec)[1..], "arm,pl011", &spec.serial, &["uartclk", "apb_pclk"])?;
     primecell(&format!("rtc@{:x}", spec.rtc.base), "arm,pl031", &spec.rtc, &["apb_pclk"])?;
+    if let Some((base, size)) = spec.pvpanic {
+        let node = fdt.begin_node(&format!("pvpanic@{base:x}"))?;
+        fdt.property_string("compatible", "qemu,pvpanic-mmio")?;
+        fdt.property_array_u64("reg", &[base, size])?;
+        fdt.end_node(node)?;
+    }
     for device in &spec.virtio {
         let node = fdt.begin_node(&format!("virtio_mmio@{:x}", device.base))?;
         fdt.property_string("compatible", "virtio,mmio")?;
@@ -327,6 +335,7 @@ mod tests {
             serial: Peripheral { base: 0x900_0000, size: 0x1000, spi: Some(1) },
             rtc: Peripheral { base: 0x901_0000, size: 0x1000, spi: None },
             power_key: 2,
+            pvpanic: matches!(gic, Gic::V3 { .. }).then_some((0x902_0000, 1)),
             virtio: (0..2)
                 .map(|n| Peripheral { base: 0xa00_0000 + n * 0x1000, size: 0x200, spi: Some(16) })
                 .collect(),

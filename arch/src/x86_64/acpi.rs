@@ -43,6 +43,8 @@ pub struct AcpiSpec {
     pub pci: Option<AcpiPci>,
     /// Where the power button is.
     pub events: AcpiEventRegister,
+    /// Port of pvpanic, if it is there.
+    pub pvpanic: Option<u16>,
     /// Sleep and reset registers.
     pub power: AcpiPowerRegisters,
 }
@@ -212,6 +214,13 @@ fn dsdt(spec: &AcpiSpec) -> Vec<u8> {
         let path = format!("_SB_.VR{uid:02X}");
         aml::Device::new(path.as_str().into(), vec![&hid, &uid_name, &cca, &crs]).to_aml_bytes(&mut body);
     }
+    if let Some(port) = spec.pvpanic {
+        let io = aml::IO::new(port, port, 1, 1);
+        let resources = aml::ResourceTemplate::new(vec![&io]);
+        let hid = aml::Name::new("_HID".into(), &"QEMU0001");
+        let crs = aml::Name::new("_CRS".into(), &resources);
+        aml::Device::new("_SB_.PEVT".into(), vec![&hid, &crs]).to_aml_bytes(&mut body);
+    }
     body.extend(spec.pci.iter().flat_map(pci::bridge));
     body.extend(events::devices(&spec.events));
     for uid in 0..spec.cpus {
@@ -245,6 +254,7 @@ mod tests {
                 intx: [16, 17, 18, 19],
             }),
             events: AcpiEventRegister { port: 0x604, gsi: 3, power_button: 1 },
+            pvpanic: (cpus == 300).then_some(0x505),
             power: AcpiPowerRegisters {
                 sleep_control: 0x600,
                 sleep_status: 0x601,

@@ -104,6 +104,7 @@ fn acpi_spec(cpus: u32, slots: &[DeviceSlot]) -> AcpiSpec {
             gsi: layout::EVENTS_PIN,
             power_button: AcpiEvents::POWER_BUTTON,
         },
+        pvpanic: slots.iter().any(|slot| slot.kind == DeviceKind::Pvpanic).then_some(layout::PVPANIC),
         power: AcpiPowerRegisters {
             sleep_control: layout::POWER + AcpiPower::SLEEP_CONTROL,
             sleep_status: layout::POWER + AcpiPower::SLEEP_STATUS,

@@ -76,6 +76,8 @@ pub const SERIAL_PIN: u32 = 4;
 pub const I8042: u16 = 0x60;
 /// Its ports: data at 0x60, command at 0x64.
 pub const I8042_PORTS: u16 = 5;
+/// pvpanic, as QEMU has it.
+pub const PVPANIC: u16 = 0x505;
 /// ACPI's sleep and reset registers.
 pub const POWER: u16 = 0x600;
 /// ACPI's event register.

@@ -6,7 +6,7 @@ mod layout;
 use triarch_arch::Isa;
 use triarch_arch::hv::{CpuModel, HostCaps, IrqRoute, Irqchip, IsaCaps};
 use triarch_arch::x86_64::{self, cpuid};
-use triarch_devices::{AcpiEvents, AcpiPower};
+use triarch_devices::{AcpiEvents, AcpiPower, Pvpanic};
 
 use crate::memory;
 use crate::virtio::PciRoom;
@@ -130,6 +130,14 @@ fn slots(
             irq: Some(IrqRoute::Pin { pin: layout::EVENTS_PIN }),
         },
     ];
+    if spec.pvpanic.unwrap_or(true) {
+        slots.push(DeviceSlot {
+            name: "pvpanic".into(),
+            kind: DeviceKind::Pvpanic,
+            at: Attachment::Pio { base: layout::PVPANIC, size: Pvpanic::SIZE },
+            irq: None,
+        });
+    }
     if let Irqchip::X86Split { .. } = irqchip {
         slots.push(DeviceSlot {
             name: "ioapic".into(),

@@ -15,6 +15,7 @@ pub fn spec(board: Board) -> MachineSpec {
         cmdline: board.default_cmdline().to_owned(),
         irqchip: IrqchipChoice::Split,
         pit: false,
+        pvpanic: None,
         transport: None,
         virtio: Vec::new(),
         seed: [7; 40],

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use super::testing::{golden, mutations, refuses_what_is_cut_off};
 use super::*;
 use crate::{
-    AcpiEvents, AcpiPower, Device, Effect, I8042, Input, Ioapic, Line, MsiMessage, Pl011, Pl031, Sclp,
+    AcpiEvents, AcpiPower, Device, Effect, I8042, Input, Ioapic, Line, MsiMessage, Pl011, Pl031, Pvpanic, Sclp,
     SclpConfig, Shutdown, Sink, Trigger, Uart16550,
 };
 
@@ -197,6 +197,9 @@ fn power_and_reset() {
     restored.restore(&saved).unwrap();
     assert_eq!(read(&mut restored, 0), [AcpiEvents::POWER_BUTTON]);
     assert_eq!(host.edges(), 1, "the interrupt controller has what is pending");
+    let saved = Pvpanic::new().save().unwrap();
+    golden("pvpanic-1", &saved, &mut Pvpanic::new());
+    refuses_what_is_cut_off(&saved, Pvpanic::new);
 
     let saved = I8042::new().save().unwrap();
     withstands("i8042-1", &saved, I8042::new, &[0, 1]);
