@@ -12,8 +12,8 @@ use triarch_devices::css::{Attention, Css};
 use triarch_devices::pci::{Ecam, Memory, PciHost, SharedLine};
 use triarch_devices::virtio::{CcwWiring, PciWiring, VirtioCcw, VirtioDevice, VirtioMmio, VirtioPci, Worker};
 use triarch_devices::{
-    AcpiEvents, AcpiPower, Bus, BusError, Device, Hook, I8042, Input, Ioapic, Line, MsiMessage, Pl011, Pl031,
-    PowerKey, Reset, Sclp, SclpConfig, Shutdown, Trigger, Uart16550, Window,
+    AcpiEvents, AcpiPower, Bus, BusError, Device, Diag288, Effect, Hook, I6300esb, I8042, Input, Ioapic, Line,
+    MsiMessage, Pl011, Pl031, PowerKey, Pvpanic, Reset, Sclp, SclpConfig, Shutdown, Trigger, Uart16550, Window,
 };
 
 use vm_memory::GuestRegionMmap;
@@ -34,6 +34,7 @@ use crate::stats::Stats;
 use crate::vcpu::{Gone, Reporter, VcpuThread};
 use crate::virtio::{Transport, Virtio};
 use crate::wake::Wake;
+use crate::watchdog::{Bell, Deadline, PciWatchdog, SharedWatchdog, Watch};
 
 /// Why a machine can't be built.
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +90,8 @@ pub struct Parts<'a> {
     pub console: &'a Console,
     /// What its virtio devices have of the host, in the order of the plan's slots.
     pub devices: &'a [Box<dyn HostDevice>],
+    /// What the end of its watchdog's time comes to.
+    pub watchdog: Effect,
     /// Where it counts.
     pub stats: Arc<Stats>,
 }
@@ -126,6 +129,8 @@ pub fn build(host: &Host, plan: &MachinePlan, parts: &Parts<'_>) -> Result<Machi
         platform: Platform { mmio: Bus::default(), pio: Bus::default(), ioapic: None, s390x: None },
         input: None,
         terminal: None,
+        watch: None,
+        watchdog: parts.watchdog,
         resettable: channel.iter().map(|channel| channel.css.clone() as Arc<Mutex<dyn Reset>>).collect(),
         shutdown: None,
         vm: &vm,
@@ -139,14 +144,28 @@ pub fn build(host: &Host, plan: &MachinePlan, parts: &Parts<'_>) -> Result<Machi
         devices.platform.ioapic = Some(Arc::new(Mutex::new(ioapic(pins, routes))));
     }
     plan.slots.iter().try_for_each(|slot| devices.add(slot))?;
-    let DeviceBuilder { platform, input, terminal, resettable, shutdown, virtio, .. } = devices;
+    let DeviceBuilder { platform, input, terminal, watch, resettable, shutdown, virtio, .. } = devices;
 
     let platform = Arc::new(platform);
     let (reporter, reports) = Reporter::new(wake.clone());
     let spawn = |vcpu| VcpuThread::spawn(vcpu, platform.clone(), reporter.clone(), parts.stats.clone());
     let vcpus = vcpus.into_iter().map(spawn).collect::<Result<Vec<_>, _>>().map_err(Error::Threads)?;
     let output = parts.console.output_control();
-    Ok(Machine { vcpus, reports, wake, input, resettable, shutdown, terminal, output, on_hold: false, virtio, ram, vm })
+    Ok(Machine {
+        vcpus,
+        reports,
+        wake,
+        input,
+        resettable,
+        shutdown,
+        terminal,
+        watch,
+        output,
+        on_hold: false,
+        virtio,
+        ram,
+        vm,
+    })
 }
 
 /// RAM with what devices bring besides; and what they bring that can only be read.
@@ -187,6 +206,7 @@ fn address_limit(plan: &MachinePlan) -> u64 {
         | Attachment::Pci { .. }
         | Attachment::Line
         | Attachment::ServiceCall
+        | Attachment::Diagnose { .. }
         | Attachment::Subchannel { .. } => None,
     });
     ram.chain(slots).max().unwrap_or(0)
@@ -247,6 +267,8 @@ struct DeviceBuilder<'a> {
     platform: Platform,
     input: Option<Arc<Mutex<dyn Input>>>,
     terminal: Option<Terminal>,
+    watch: Option<Watch>,
+    watchdog: Effect,
     resettable: Vec<Arc<Mutex<dyn Reset>>>,
     shutdown: Option<Arc<Mutex<dyn Shutdown>>>,
     vm: &'a Vm,
@@ -284,6 +306,8 @@ impl DeviceBuilder<'_> {
                 return Ok(());
             }
             DeviceKind::Sclp => return self.sclp(slot),
+            DeviceKind::I6300esb => return self.i6300esb(slot),
+            DeviceKind::Diag288 => return self.diag288(slot),
             DeviceKind::PciHost => return self.pci_host(slot),
             DeviceKind::Virtio(_) => match slot.at {
                 Attachment::Pci { device, bar } => return self.virtio_pci(slot, device, bar),
@@ -302,6 +326,7 @@ impl DeviceBuilder<'_> {
             | Attachment::Pci { .. }
             | Attachment::Line
             | Attachment::ServiceCall
+            | Attachment::Diagnose { .. }
             | Attachment::Subchannel { .. } => {
                 return Err(Error::Slot { name: slot.name.clone(), what: "it needs a window on a bus" });
             }
@@ -382,6 +407,33 @@ impl DeviceBuilder<'_> {
             SharedLine::new(self.line_to(pin + u32::try_from(line).unwrap_or(0)))
         });
         self.pci = Some(PciBus { host, lines });
+        Ok(())
+    }
+
+    fn i6300esb(&mut self, slot: &DeviceSlot) -> Result<(), Error> {
+        let refused = |what| Error::Slot { name: slot.name.clone(), what };
+        let (Attachment::Pci { device, bar }, Some(bus)) = (slot.at, &self.pci) else {
+            return Err(refused("it needs a place on a PCI bus"));
+        };
+        let deadline = Deadline::new(self.wake.clone());
+        let mut host = bus.host.lock().unwrap_or_else(PoisonError::into_inner);
+        let watchdog = I6300esb::new(bar, host.memory(), Box::new(Bell(deadline.clone())), self.watchdog);
+        host.add(device, Box::new(watchdog)).map_err(|_| refused("its place on the bus is taken"))?;
+        let watchdog = PciWatchdog(bus.host.clone(), device);
+        self.watch = Some(Watch::new(Box::new(watchdog), deadline));
+        Ok(())
+    }
+
+    fn diag288(&mut self, slot: &DeviceSlot) -> Result<(), Error> {
+        let Some(calls) = &mut self.platform.s390x else {
+            return Err(Error::Slot { name: slot.name.clone(), what: "no instruction reaches it" });
+        };
+        let deadline = Deadline::new(self.wake.clone());
+        let watchdog = Diag288::new(Box::new(Bell(deadline.clone())), self.watchdog);
+        let watchdog = Arc::new(Mutex::new(watchdog));
+        calls.set_watchdog(watchdog.clone());
+        self.resettable.push(watchdog.clone());
+        self.watch = Some(Watch::new(Box::new(SharedWatchdog(watchdog)), deadline));
         Ok(())
     }
 

@@ -27,5 +27,6 @@ pub mod vcpu;
 pub mod vhost_user;
 pub mod virtio;
 pub mod wake;
+pub mod watchdog;
 
 pub use triarch_arch::Isa;

@@ -14,7 +14,7 @@ use triarch_arch::GuestRam;
 use triarch_arch::hv::{SubsystemReset, SystemEvent, VcpuState};
 use triarch_arch::kvm::{self, Vm};
 use triarch_devices::virtio::DeviceType;
-use triarch_devices::{Input, Reset, Shutdown};
+use triarch_devices::{Effect, Input, Reset, Shutdown};
 
 use crate::console::{self, Console, OutputControl, Received};
 use crate::control::{Control, Event};
@@ -23,6 +23,7 @@ use crate::shutdown::{Next, Request};
 use crate::vcpu::{Gone, Report, VcpuThread};
 use crate::virtio::Virtio;
 use crate::wake::Wake;
+use crate::watchdog::Watch;
 
 /// How a machine's run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,6 +118,7 @@ pub struct Machine {
     pub(crate) shutdown: Option<Arc<Mutex<dyn Shutdown>>>,
     /// The device that the user's terminal is given to, if it is a virtio device.
     pub(crate) terminal: Option<Terminal>,
+    pub(crate) watch: Option<Watch>,
     pub(crate) output: OutputControl,
     /// A client has paused it.
     pub(crate) on_hold: bool,
@@ -179,6 +181,10 @@ impl Machine {
                 Next::Wait(time) => Some(time),
                 Next::GiveUp => return Ok(Outcome::Signal(Signal::SIGTERM as i32)),
             };
+            let (effect, hungry) = self.watch.as_ref().map_or((Effect::None, None), Watch::look);
+            if let Some(outcome) = outcome(effect) {
+                return Ok(settled(outcome, &request));
+            }
             let busy = match &self.input {
                 Some(input) => console.pending().offer_to(input),
                 None => console.pending().discard(),
@@ -186,7 +192,8 @@ impl Machine {
             let full = console.pending().is_full();
             let pause = console.pause();
             let input_fd = if full && !console.is_terminal() { None } else { console.input_fd() };
-            let timeout = again.into_iter().chain(busy.then_some(DEVICE_BUSY)).chain(pause).min();
+            let waits = [again, busy.then_some(DEVICE_BUSY), pause, hungry];
+            let timeout = waits.into_iter().flatten().min();
             let others = [control.map(Control::ready), input_fd];
             let ready = wait(&self.wake, signals, others, timeout)?;
             if ready.signal
@@ -205,11 +212,8 @@ impl Machine {
             }
             if ready.wake {
                 self.wake.clear();
-                match self.take_report()? {
-                    // It has gone down in good order; to start it again is not what was asked for.
-                    Some(Outcome::Reset) if request.is_made() => return Ok(Outcome::PowerOff),
-                    Some(outcome) => return Ok(outcome),
-                    None => {}
+                if let Some(outcome) = self.take_report()? {
+                    return Ok(settled(outcome, &request));
                 }
             }
             if ready.input {
@@ -276,6 +280,9 @@ impl Machine {
     pub fn resume(&self) -> Result<(), Gone> {
         self.output.set_hurry(false);
         self.virtio.start();
+        if let Some(watch) = &self.watch {
+            watch.resume();
+        }
         self.vcpus.iter().try_for_each(VcpuThread::resume)
     }
 
@@ -285,6 +292,9 @@ impl Machine {
         self.output.set_hurry(true);
         VcpuThread::pause_all(&self.vcpus)?;
         self.virtio.stop();
+        if let Some(watch) = &self.watch {
+            watch.hold();
+        }
         Ok(())
     }
 
@@ -313,6 +323,27 @@ impl Drop for Machine {
         self.vcpus.clear();
         self.output.set_hurry(false);
     }
+}
+
+/// What the end of a run is, if the guest may have been asked for it.
+fn settled(outcome: Outcome, request: &Request) -> Outcome {
+    match outcome {
+        // It has gone down in good order; to start it again is not what was asked for.
+        Outcome::Reset if request.is_made() => Outcome::PowerOff,
+        outcome => outcome,
+    }
+}
+
+/// What a watchdog's effect is for a run, if it ends it.
+fn outcome(effect: Effect) -> Option<Outcome> {
+    let outcome = match effect {
+        Effect::None => return None,
+        Effect::PowerOff => Outcome::PowerOff,
+        Effect::Reset => Outcome::Reset,
+        Effect::Crash(reason) => Outcome::Crash(reason.to_owned()),
+    };
+    tracing::warn!("the guest has not fed its watchdog in time");
+    Some(outcome)
 }
 
 /// Stops the process, as SIGTSTP does by default, without the user's terminal. SIGCONT lets it go on.

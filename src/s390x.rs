@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use triarch_arch::GuestRam;
 use triarch_arch::s390x::{Answer, Call, IplAccess, ipl_response, program};
-use triarch_devices::Sclp;
+use triarch_devices::{Diag288, Sclp};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend};
 
 use crate::channel::{Channel, absent, not_notified};
@@ -25,13 +25,19 @@ pub struct Calls {
     signal: Signal,
     ipl: Mutex<Option<IplBlock>>,
     channel: Option<Channel>,
+    watchdog: Option<Arc<Mutex<Diag288>>>,
 }
 
 impl Calls {
     /// Calls go to `sclp`, whose control blocks are in `ram`; a completed one is told of by `signal`. I/O instructions go to
     /// `channel`, if there is one.
     pub fn new(sclp: Arc<Mutex<Sclp>>, ram: GuestRam, signal: Signal, channel: Option<Channel>) -> Self {
-        Calls { sclp, ram, signal, ipl: Mutex::new(None), channel }
+        Calls { sclp, ram, signal, ipl: Mutex::new(None), channel, watchdog: None }
+    }
+
+    /// The machine has this watchdog.
+    pub fn set_watchdog(&mut self, watchdog: Arc<Mutex<Diag288>>) {
+        self.watchdog = Some(watchdog);
     }
 
     /// Carries out a call of a vCPU.
@@ -42,11 +48,21 @@ impl Calls {
                 Ok(code) => Answer { cc: None, gprs: vec![(*response, code)], ..Answer::default() },
                 Err(NoMemory) => Answer::program(program::ADDRESSING),
             },
+            Call::Watchdog { function, timeout, action } => self.watchdog(*function, *timeout, *action),
             Call::Io(call) => self.channel.as_ref().map_or_else(|| absent(call), |channel| channel.io(call)),
             Call::Notify { id, queue } => {
                 self.channel.as_ref().map_or_else(not_notified, |channel| channel.notify(*id, *queue))
             }
         }
+    }
+
+    /// DIAGNOSE 288. Without a watchdog, there is no such function.
+    fn watchdog(&self, function: u64, timeout: u64, action: u64) -> Answer {
+        let taken = self.watchdog.as_ref().is_some_and(|watchdog| {
+            let mut watchdog = watchdog.lock().unwrap_or_else(PoisonError::into_inner);
+            watchdog.diagnose(function, timeout, action)
+        });
+        if taken { Answer::done() } else { Answer::program(program::SPECIFICATION) }
     }
 
     /// DIAGNOSE 308: sets or stores the IPL parameter block. Returns the response code.
@@ -110,7 +126,10 @@ impl Calls {
 #[cfg(test)]
 mod tests {
     use triarch_arch::s390x::{IoCall, IoInstruction, Operand};
-    use triarch_devices::{SclpConfig, Sink};
+    use triarch_devices::{Effect, SclpConfig, Sink};
+
+    use crate::wake::Wake;
+    use crate::watchdog::{Bell, Deadline};
 
     use super::*;
 
@@ -226,6 +245,20 @@ mod tests {
         assert_eq!(fixture.call(WRITE_EVENT_DATA, 0x9ff8, 64), Answer::cc(0));
         assert_eq!(fixture.signals(), [(0x9ff8, 0x0100)]);
     }
+
+    #[test]
+    fn a_watchdog_is_there_or_not() {
+        let mut fixture = Fixture::new();
+        let start = Call::Watchdog { function: 0, timeout: 15, action: 0 };
+        assert_eq!(fixture.calls.serve(&start), Answer::program(6));
+        let deadline = Deadline::new(Arc::new(Wake::new().unwrap()));
+        let watchdog = Diag288::new(Box::new(Bell(deadline)), Effect::Reset);
+        fixture.calls.set_watchdog(Arc::new(Mutex::new(watchdog)));
+        assert_eq!(fixture.calls.serve(&start), Answer::done());
+        let short = Call::Watchdog { function: 0, timeout: 14, action: 0 };
+        assert_eq!(fixture.calls.serve(&short), Answer::program(6));
+    }
+
     #[test]
     fn an_ipl_block_is_kept() {
         let fixture = Fixture::new();

@@ -276,6 +276,31 @@ fn disks_of_a_file_come_before_those_of_options() {
 }
 
 #[test]
+fn a_console_that_is_the_terminal_is_the_kernels() {
+    let plan = |args: &[&str]| {
+        let args = [&["plan", "--isa", "s390x"], args].concat();
+        triarch(&args).unwrap().1
+    };
+    let kernel = |args: &[&str]| {
+        let files = Kernels::new();
+        let kernel = files.arg("arm64");
+        let args = [&["plan", "--isa", "aarch64", "--kernel", &kernel], args].concat();
+        let (_, json) = triarch(&[&args[..], &["--json"]].concat()).unwrap();
+        serde_json::from_str::<Value>(&json).unwrap()["segments"].clone()
+    };
+    let text = plan(&["--console", "null,name=x", "--console", "pty", "--console", "stdio", "--watchdog"]);
+    assert!(text.contains("virtio-console") && text.contains("diagnose 0x288"), "{text}");
+    // The command line is in the tree, whose length tells.
+    let (a, b) =
+        (kernel(&["--console", "stdio"]), kernel(&["--console", "null", "--append", "console=hvc0"]));
+    assert_eq!(a, b);
+    for args in [["--console", "nowhere"], ["--watchdog=action=bark", "--rng"], ["--pvpanic", "maybe"]] {
+        let args = [&["plan", "--isa", "x86_64"][..], &args].concat();
+        assert_eq!(triarch(&args).map(|(status, _)| status), Ok(2), "{args:?}");
+    }
+}
+
+#[test]
 fn a_bad_machine_file_is_refused_by_name() {
     let files = Kernels::new();
     for (text, why) in [

@@ -129,14 +129,19 @@ fn plan(host: &Host, cpus: u32, code: &[u8]) -> MachinePlan {
 }
 
 fn build(host: &Host, cpus: u32, code: &[u8], console: &Console) -> Machine {
+    build_plan(host, &plan(host, cpus, code), console)
+}
+
+fn build_plan(host: &Host, plan: &MachinePlan, console: &Console) -> Machine {
     let parts = Parts {
         files: &BootFiles::default(),
         pages: Pages::Normal,
         console,
         devices: &[],
+        watchdog: triarch_devices::Effect::Crash("its watchdog was not fed"),
         stats: Arc::default(),
     };
-    builder::build(host, &plan(host, cpus, code), &parts).unwrap()
+    builder::build(host, plan, &parts).unwrap()
 }
 
 /// Waits for something that happens soon.
@@ -310,6 +315,36 @@ fn devices_bring_memory_that_the_guest_reaches_as_it_may() {
     }
     assert_eq!(fs::read(own).unwrap()[..12], *b"\0\0\0\0filefile");
     assert_eq!(fs::read(shared).unwrap()[..12], *b"\0\0\0\0\0\0\0\0file");
+}
+
+#[test]
+fn a_panic_and_a_hungry_watchdog_end_a_run() {
+    let Some((host, _alone)) = host() else { return };
+    let signals = Signals::catch().unwrap();
+    let mut console = Console::open(&SerialSpec::None).unwrap();
+    let ecam: u32 = 0xe000_0000;
+    // mov byte ptr [address], value: in the watchdog's configuration space.
+    let set = |register: u32, value| {
+        let [a, b, c, d] = (ecam + (1 << 15) + register).to_le_bytes();
+        [0xc6, 0x05, a, b, c, d, value]
+    };
+    // Fast, with the timers' first values, which are two seconds.
+    let watchdog = [&set(0x60, 4)[..], &set(0x68, 2), COUNTER].concat();
+    let panic = [0x66, 0xba, 0x05, 0x05, 0xec, 0x24, 0x01, 0xee]; // mov dx,0x505; in al,dx; and al,1; out dx,al
+    let told = [(&watchdog[..], "its watchdog was not fed"), (&panic, "vCPU 0: its kernel has panicked")];
+    for (code, reason) in told {
+        let mut plan = plan(&host, 1, code);
+        let bridge = Attachment::HostBridge { ecam: ecam.into(), memory: 1 << 32, size: 1 << 30 };
+        let slot = |name: &'static str, kind, at, irq| DeviceSlot { name: name.into(), kind, at, irq };
+        let place = Attachment::Pci { device: 1, bar: 1 << 32 };
+        plan.slots.extend([
+            slot("pci0", DeviceKind::PciHost, bridge, Some(IrqRoute::Pin { pin: 16 })),
+            slot("watchdog0", DeviceKind::I6300esb, place, None),
+            slot("pvpanic", DeviceKind::Pvpanic, Attachment::Pio { base: 0x505, size: 1 }, None),
+        ]);
+        let mut machine = build_plan(&host, &plan, &console);
+        assert_eq!(machine.run(&mut console, &signals).unwrap(), Outcome::Crash(reason.to_owned()));
+    }
 }
 
 #[test]

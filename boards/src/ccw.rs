@@ -74,10 +74,21 @@ pub(crate) fn plan(spec: &MachineSpec, host: &HostCaps) -> Result<MachinePlan, E
         ram: vec![RamRange { base: 0, size: spec.memory }],
         device_memory: Vec::new(),
         irqchip: Irqchip::Flic,
-        slots: [vec![sclp], virtio::subchannels(spec)?].concat(),
+        slots: [vec![sclp], watchdog(spec), virtio::subchannels(spec)?].concat(),
         segments,
         boot_vcpu,
     })
+}
+
+/// The watchdog, if there is to be one.
+fn watchdog(spec: &MachineSpec) -> Vec<DeviceSlot> {
+    let slot = || DeviceSlot {
+        name: "watchdog0".into(),
+        kind: DeviceKind::Diag288,
+        at: Attachment::Diagnose { function: 0x288 },
+        irq: None,
+    };
+    spec.watchdog.then(slot).into_iter().collect()
 }
 
 /// The kernel flat at 0, but for what we tell it in its parameter area, and the initrd behind it.

@@ -105,6 +105,10 @@ pub enum DeviceKind {
     Sclp,
     /// A PCI host bridge; its first line leads where the slot's interrupt says, the other three to the pins that follow.
     PciHost,
+    /// Intel's 6300ESB watchdog, on a PCI bus.
+    I6300esb,
+    /// The watchdog of DIAGNOSE 288.
+    Diag288,
     /// A virtio device, on the transport that its attachment tells of.
     Virtio(VirtioKind),
 }
@@ -147,6 +151,11 @@ pub enum Attachment {
     Line,
     /// Reached by SERVICE CALL (s390x).
     ServiceCall,
+    /// Reached by DIAGNOSE (s390x).
+    Diagnose {
+        /// The function's code.
+        function: u16,
+    },
     /// Behind a subchannel (s390x).
     Subchannel {
         /// The subchannel's number.

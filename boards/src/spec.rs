@@ -180,6 +180,8 @@ pub struct MachineSpec {
     pub transport: Option<Transport>,
     /// Virtio devices, in the order in which the guest finds them.
     pub virtio: Vec<VirtioKind>,
+    /// Whether there is a watchdog.
+    pub watchdog: bool,
     /// Entropy for the guest, where its boot protocol can hand some over. No two boots may share it.
     pub seed: [u8; 40],
 }

@@ -83,6 +83,7 @@ pub(crate) fn plan(spec: &MachineSpec, host: &HostCaps) -> Result<MachinePlan, E
     let virtio = if is_pci {
         map::PCI.slots(spec, &memory::all(&ram, &device_memory), 1 << caps.address_bits)?
     } else {
+        PciRoom::check_absent(spec)?;
         map::VIRTIO.slots(spec)?
     };
     let (segments, boot_vcpu) = match &spec.kernel {

@@ -77,7 +77,18 @@ impl PciRoom {
 
     /// Whether a machine has a bus: without devices it has none.
     pub(crate) fn is_used(spec: &MachineSpec, default: Transport) -> bool {
-        !spec.virtio.is_empty() && spec.transport.unwrap_or(default) == Transport::Pci
+        (spec.watchdog || !spec.virtio.is_empty()) && spec.transport.unwrap_or(default) == Transport::Pci
+    }
+
+    /// Checks that a machine that has no bus needs none.
+    pub(crate) fn check_absent(spec: &MachineSpec) -> Result<(), Error> {
+        match spec.watchdog {
+            true => Err(Error::Conflict(format!(
+                "board {}'s --watchdog is a PCI device, and there is no PCI bus",
+                spec.board
+            ))),
+            false => Ok(()),
+        }
     }
 
     /// The bridge, and slots for the devices asked for, in their order. The drivers say how they interrupt.
@@ -88,7 +99,7 @@ impl PciRoom {
         memory: &[RamRange],
         address_space: u64,
     ) -> Result<Vec<DeviceSlot>, Error> {
-        let max = Self::DEVICES;
+        let max = Self::DEVICES - u8::from(spec.watchdog);
         if spec.virtio.len() > max.into() {
             return Err(Error::Devices { board: spec.board, devices: spec.virtio.len(), max: max.into() });
         }
@@ -104,13 +115,26 @@ impl PciRoom {
             at: Attachment::HostBridge { ecam: self.ecam, memory, size: Self::WINDOW },
             irq: Some(IrqRoute::Pin { pin: self.pin }),
         };
+        let at = |index: u8| Attachment::Pci {
+            device: index + 1,
+            bar: memory + u64::from(index) * VirtioPci::BAR_SIZE,
+        };
         let slot = |(index, kind): (u8, _)| DeviceSlot {
             name: format!("virtio{index}").into(),
             kind: DeviceKind::Virtio(kind),
-            at: Attachment::Pci { device: index + 1, bar: memory + u64::from(index) * VirtioPci::BAR_SIZE },
+            at: at(index),
             irq: None,
         };
-        Ok([bridge].into_iter().chain((0..).zip(spec.virtio.iter().copied()).map(slot)).collect())
+        // Behind the virtio devices, which so have the same places with and without it.
+        let last = u8::try_from(spec.virtio.len()).unwrap_or(max);
+        let watchdog = spec.watchdog.then(|| DeviceSlot {
+            name: "watchdog0".into(),
+            kind: DeviceKind::I6300esb,
+            at: at(last),
+            irq: None,
+        });
+        let virtio = (0..).zip(spec.virtio.iter().copied()).map(slot);
+        Ok([bridge].into_iter().chain(virtio).chain(watchdog).collect())
     }
 
     /// The pins of all four lines.

@@ -55,6 +55,7 @@ fn survives(format: &Format, len: u64) -> usize {
                 pit: false,
                 transport: None,
                 virtio: Vec::new(),
+                watchdog: false,
                 seed: [0; 40],
             };
             let Ok(plan) = plan(&spec, &HostCaps::typical(isa)) else { continue };

@@ -246,6 +246,28 @@ fn the_bridges_lines_are_no_other_devices() {
 }
 
 #[test]
+fn a_watchdog_is_where_its_isa_has_one() {
+    let with = |board| MachineSpec { watchdog: true, ..spec(board, 2) };
+    for board in [Board::Microvm, Board::Virt] {
+        let slots = typical(&with(board)).unwrap().slots;
+        let last = slots.last().unwrap();
+        assert_eq!((last.kind, &*last.name), (DeviceKind::I6300esb, "watchdog0"));
+        assert!(matches!(last.at, Attachment::Pci { device: 3, .. }), "{:?}", last.at);
+        // It is reason enough for a bus, and takes a place on it.
+        let alone = typical(&MachineSpec { virtio: Vec::new(), ..with(board) }).unwrap().slots;
+        assert!(alone.iter().any(|slot| slot.kind == DeviceKind::PciHost));
+        assert!(typical(&MachineSpec { watchdog: true, ..spec(board, 30) }).is_ok());
+        let many = typical(&MachineSpec { watchdog: true, ..spec(board, 31) });
+        assert!(matches!(many, Err(Error::Devices { max: 30, .. })));
+        let refused = typical(&over(Transport::Mmio, with(board))).unwrap_err().to_string();
+        assert!(refused.contains("--watchdog is a PCI device"), "{refused}");
+    }
+    let slots = typical(&with(Board::Ccw)).unwrap().slots;
+    let found = slots.iter().find(|slot| slot.kind == DeviceKind::Diag288).unwrap();
+    assert_eq!((found.at, found.irq), (Attachment::Diagnose { function: 0x288 }, None));
+}
+
+#[test]
 fn a_panic_can_be_told_unless_that_is_off() {
     let has = |board, pvpanic| {
         let plan = typical(&MachineSpec { pvpanic, ..spec(board, 0) })?;

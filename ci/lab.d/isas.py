@@ -37,7 +37,7 @@ ISAS = {isa.name: isa for isa in (
          "trixie-cloud": ("trixie", "linux-image-cloud-amd64")},
         SHARE + ("kvm-amd", "tun"),
         ("virtio_mmio", "virtio_pci", "virtio_rng", "virtio_blk", "virtio_net", "vmw_vsock_virtio_transport",
-         "virtio_balloon", "virtiofs", "virtio_mem", "virtio_pmem", "nd_pmem", "pvpanic-mmio"),
+         "virtio_balloon", "virtiofs", "virtio_mem", "virtio_pmem", "nd_pmem", "pvpanic-mmio", "i6300esb"),
         f"console=ttyS0 nokaslr mitigations=off no_timer_check {QUICK} "
         "initcall_blacklist=load_system_certificate_list,jent_mod_init",
         button=("button", "evdev")),
@@ -47,7 +47,7 @@ ISAS = {isa.name: isa for isa in (
          "trixie-16k": ("trixie", "linux-image-arm64-16k")},
         SHARE + ("tun",),
         ("virtio_mmio", "virtio_pci", "virtio_rng", "virtio_blk", "virtio_net", "vmw_vsock_virtio_transport",
-         "virtio_balloon", "virtiofs", "virtio_mem", "virtio_pmem", "nd_pmem"),
+         "virtio_balloon", "virtiofs", "virtio_mem", "virtio_pmem", "nd_pmem", "i6300esb"),
         f"console=ttyAMA0 nokaslr mitigations=off {QUICK} "
         "initcall_blacklist=load_system_certificate_list,jent_mod_init",
         ("", "gicv2"), button=("gpio_keys", "evdev")),
@@ -56,7 +56,7 @@ ISAS = {isa.name: isa for isa in (
          "bookworm": ("bookworm", "linux-image-s390x")},
         ("kvm", "dasd_mod", "dasd_fba_mod", "tun"),
         ("virtio_rng", "virtio_blk", "virtio_net", "vmw_vsock_virtio_transport", "virtio_balloon",
-         "virtiofs"),
+         "virtiofs", "diag288_wdt"),
         f"console=ttysclp0 nokaslr {QUICK} initcall_blacklist=load_system_certificate_list,jent_mod_init",
         parameters={"kvm": "hpage=1"}),
 )}

@@ -20,6 +20,7 @@ pub mod saved;
 mod sclp;
 mod uart16550;
 pub mod virtio;
+mod watchdog;
 
 pub use acpi_events::AcpiEvents;
 pub use acpi_power::AcpiPower;
@@ -33,6 +34,7 @@ pub use pvpanic::Pvpanic;
 pub use saved::{Save, Saved};
 pub use sclp::{Sclp, SclpConfig};
 pub use uart16550::Uart16550;
+pub use watchdog::{Alarm, Diag288, I6300esb, Watchdog};
 
 /// Guest RAM as devices see it.
 pub type GuestRam = vm_memory::GuestMemoryMmap<()>;

@@ -13,6 +13,7 @@ use serde_json::Value;
 use triarch_arch::Isa;
 use triarch_arch::image::KernelFile;
 use triarch_boards::{Board, IrqchipChoice, MachineSpec, Transport};
+use triarch_devices::Effect;
 
 use crate::devices::{DeviceSpecs, HostDevice};
 use crate::loader::{BootFiles, Initrd};
@@ -262,8 +263,14 @@ impl MachineRequest {
                 TransportArg::Pci => Transport::Pci,
             }),
             virtio: self.devices.kinds()?,
+            watchdog: self.devices.watchdog().is_some(),
             seed: [0; 40],
         })
+    }
+
+    /// What the end of the watchdog's time comes to.
+    pub(super) fn watchdog_effect(&self) -> Effect {
+        self.devices.watchdog().unwrap_or_default().effect()
     }
 
     /// The console that the user's terminal is.

@@ -9,6 +9,7 @@ use serde_json::Value;
 use triarch_arch::Isa;
 use triarch_arch::hv::HostCaps;
 use triarch_boards::{Attachment, DeviceKind, MachinePlan, Source};
+use triarch_devices::I6300esb;
 use triarch_devices::pci::PciHost;
 use triarch_devices::virtio::VirtioPci;
 
@@ -71,10 +72,15 @@ fn text(plan: &MachinePlan) -> anyhow::Result<String> {
                 format!("mmio {} and {}", span(ecam, PciHost::ECAM_SIZE), span(memory, size))
             }
             Attachment::Pci { device, bar } => {
-                format!("pci 00:{device:02x}.0, mmio {}", span(bar, VirtioPci::BAR_SIZE))
+                let size = match slot.kind {
+                    DeviceKind::I6300esb => I6300esb::BAR_SIZE,
+                    _ => VirtioPci::BAR_SIZE,
+                };
+                format!("pci 00:{device:02x}.0, mmio {}", span(bar, size))
             }
             Attachment::Line => "a line".to_owned(),
             Attachment::ServiceCall => "service call".to_owned(),
+            Attachment::Diagnose { function } => format!("diagnose {function:#x}"),
             Attachment::Subchannel { number, device } => {
                 format!("subchannel {number:#06x}, device 0.0.{device:04x}")
             }

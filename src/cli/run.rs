@@ -31,7 +31,7 @@ Exit status:
   0    the guest powered off, or shut down as SIGTERM asked it to
   1    the host failed, or the input can't be used
   2    the command line is wrong
-  3    the guest crashed (triple fault, disabled wait, an instruction that can't be emulated)
+  3    the guest crashed (triple fault, disabled wait, panic told by pvpanic, a watchdog of action=exit, ...)
   4    the guest asked for a reset, with --on-reset exit
   5    the user quit (Ctrl-A X, or triarch stop --force)
   128+N  signal N ended it
@@ -76,28 +76,28 @@ enum OnReset {
 
 /// Boots a guest and stays until it ends.
 pub(super) fn run(args: RunArgs) -> anyhow::Result<u8> {
-    let machine = args.machine.read()?;
-    let files = machine.open_files()?;
+    let request = args.machine.read()?;
+    let files = request.open_files()?;
     if files.kernel.is_none() {
         bail!("the machine file names no kernel to boot, and neither does --kernel");
     }
-    let spec = machine.spec(Isa::HOST, &files)?;
+    let spec = request.spec(Isa::HOST, &files)?;
     let host = Host::open(&args.kvm)
         .map_err(|error| anyhow!("{} (`triarch check` tells more)", check::why_no_kvm(&error)))?;
     let caps = host.caps()?;
     // What can be refused is refused before a terminal or a file is touched.
     let mut plan = plan_anew(&spec, &caps)?;
-    let pages = machine.pages();
+    let pages = request.pages();
     memory::check(&plan.ram, pages)?;
     let reachable = args.control.listen()?;
-    let serial = serial(args.serial, machine.has_terminal())?;
-    let devices = machine.open_devices()?;
+    let serial = serial(args.serial, request.has_terminal())?;
+    let devices = request.open_devices()?;
     let stats_file = args.stats.as_deref().map(create_stats).transpose()?;
 
     let signals = Signals::catch()?;
     install_kick_handler().context("can't install a signal handler")?;
     let mut console = Console::open(&serial)?;
-    let mut terminal = match machine.has_terminal() {
+    let mut terminal = match request.has_terminal() {
         true => Some(Console::open(&SerialSpec::Stdio)?),
         false => None,
     };
@@ -114,7 +114,8 @@ pub(super) fn run(args: RunArgs) -> anyhow::Result<u8> {
     };
     let outcome = loop {
         let stats = stats.clone();
-        let parts = Parts { files: &files, pages, console: &console, devices: &devices, stats };
+        let watchdog = request.watchdog_effect();
+        let parts = Parts { files: &files, pages, console: &console, devices: &devices, watchdog, stats };
         let mut machine = builder::build(&host, &plan, &parts)?;
         let terminal = terminal.as_mut().unwrap_or(&mut console);
         let outcome = machine.run(terminal, &signals, control.as_mut())?;

@@ -27,6 +27,7 @@ use triarch_devices::virtio::{Backend, VirtioDevice};
 use vm_memory::GuestRegionMmap;
 
 use crate::ports::Terminal;
+use crate::watchdog::WatchdogSpec;
 
 pub use balloon::BalloonSpec;
 pub use console::PortSpec;
@@ -147,6 +148,10 @@ pub struct DeviceSpecs {
     #[arg(long, value_name = "SPEC", value_parser = path_first::<PmemSpec>)]
     pmem: Vec<PmemSpec>,
 
+    /// Have a watchdog, which acts on a guest that does not feed it: `--watchdog` or `--watchdog=action=reset|poweroff|exit`
+    #[arg(long, value_name = "SPEC", num_args = 0..=1, require_equals = true, default_missing_value = "", value_parser = spec::<WatchdogSpec>)]
+    watchdog: Option<WatchdogSpec>,
+
     /// Share a directory, `PATH,tag=TAG[,readonly]`; the guest mounts it by `mount -t virtiofs TAG /mnt` (may be given again)
     #[arg(long, value_name = "SPEC", value_parser = path_first::<ShareSpec>)]
     share: Vec<ShareSpec>,
@@ -194,6 +199,11 @@ impl DeviceSpecs {
         self.all().map(|(option, spec)| spec.kind().context(option)).collect()
     }
 
+    /// The watchdog, if there is to be one.
+    pub const fn watchdog(&self) -> Option<WatchdogSpec> {
+        self.watchdog
+    }
+
     /// The number of the console that is standard input and output, if one is.
     pub fn terminal(&self) -> Option<usize> {
         console::terminal(&self.console)
@@ -219,6 +229,7 @@ impl DeviceSpecs {
             balloon: self.balloon.or(other.balloon),
             mem: [self.mem, other.mem].concat(),
             pmem: [self.pmem, other.pmem].concat(),
+            watchdog: self.watchdog.or(other.watchdog),
             share: [self.share, other.share].concat(),
             vhost_user: [self.vhost_user, other.vhost_user].concat(),
         }

@@ -21,6 +21,15 @@ pub enum Call {
     },
     /// An instruction of the channel subsystem.
     Io(IoCall),
+    /// DIAGNOSE 288: the machine's watchdog.
+    Watchdog {
+        /// What it is to do.
+        function: u64,
+        /// A time in seconds.
+        timeout: u64,
+        /// What is to happen when it is over.
+        action: u64,
+    },
     /// DIAGNOSE 500, subcode 3: a virtio device is notified. General register 2 gets a number from 0 on that makes the next one
     /// faster, or a negative one if there is no such device.
     Notify {

@@ -150,6 +150,7 @@ fn slots(
     slots.extend(if is_pci {
         layout::PCI.slots(spec, memory, 1 << caps.physical_address_bits())?
     } else {
+        PciRoom::check_absent(spec)?;
         layout::VIRTIO.slots(spec)?
     });
     Ok(slots)

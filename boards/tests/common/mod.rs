@@ -18,6 +18,7 @@ pub fn spec(board: Board) -> MachineSpec {
         pvpanic: None,
         transport: None,
         virtio: Vec::new(),
+        watchdog: false,
         seed: [7; 40],
     }
 }

@@ -218,6 +218,7 @@ impl ConfigSpace {
         let ConfigState { command, bar, interrupt_line, msix_control } = *state;
         let fits = u64::from(command) & !self.mask64(reg::COMMAND) == 0
             && bar & !self.mask64(reg::BAR0) == 0
+            && u64::from(interrupt_line) & !self.mask64(reg::INTERRUPT_LINE) == 0
             && msix_control & !MSIX_CONTROL == 0;
         if !fits || self.msix.is_none() && msix_control != 0 {
             return None;

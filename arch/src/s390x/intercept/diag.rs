@@ -7,6 +7,8 @@ use super::{Action, Instruction};
 use crate::hv::SubsystemReset;
 use crate::s390x::call::{Call, IplAccess, program};
 
+/// DIAGNOSE 288: the watchdog.
+const WATCHDOG: u64 = 0x288;
 /// DIAGNOSE 308: initial program load.
 const IPL: u64 = 0x308;
 /// DIAGNOSE 500: KVM's own hypercalls.
@@ -18,6 +20,7 @@ pub(super) fn decode(instruction: &Instruction<'_>) -> Action {
     const FUNCTION: u64 = 0xffff;
     let (r1, r3, address) = instruction.rs();
     match address & FUNCTION {
+        WATCHDOG => watchdog(instruction, r1, r3),
         IPL => ipl(instruction, r1, r3),
         KVM => kvm(instruction),
         _ => Action::program(program::SPECIFICATION),
@@ -48,6 +51,15 @@ fn ipl(instruction: &Instruction<'_>, r1: u8, r3: u8) -> Action {
         return Action::program(program::SPECIFICATION);
     }
     Action::Call(Call::IplBlock { access, address, response: r1 + 1 })
+}
+
+/// DIAGNOSE 288: R1 has the function, R1 + 1 the time in seconds, R3 the action (Linux, drivers/watchdog/diag288_wdt.c).
+fn watchdog(instruction: &Instruction<'_>, r1: u8, r3: u8) -> Action {
+    if r1 % 2 == 1 {
+        return Action::program(program::SPECIFICATION);
+    }
+    let (function, timeout) = (instruction.gpr(r1), instruction.gpr(r1 + 1));
+    Action::Call(Call::Watchdog { function, timeout, action: instruction.gpr(r3) })
 }
 
 /// DIAGNOSE 500: general register 1 has the subcode, 2 gets the result.

@@ -205,8 +205,18 @@ fn hypercalls() {
 }
 
 #[test]
+fn a_watchdog() {
+    // diag %r2,%r4,0x288
+    let registers = [(2, 1 << 32), (3, 15), (4, 7)];
+    let call = Call::Watchdog { function: 1 << 32, timeout: 15, action: 7 };
+    assert_eq!(decode(&text(&[0x83, 0x24, 0x02, 0x88], &registers)), Action::Call(call));
+    // diag %r3,%r4,0x288: the time has no register.
+    assert_eq!(decode(&text(&[0x83, 0x34, 0x02, 0x88], &registers)), specification());
+}
+
+#[test]
 fn other_diagnose_codes_do_not_exist() {
-    for code in [0x204u16, 0x224, 0x260, 0x288, 0x2c4, 0x318, 0x320, 0x501] {
+    for code in [0x204u16, 0x224, 0x260, 0x2c4, 0x318, 0x320, 0x501] {
         let [high, low] = code.to_be_bytes();
         assert_eq!(decode(&text(&[0x83, 0x24, high, low], &[])), specification(), "{code:#x}");
     }
