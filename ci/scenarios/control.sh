@@ -24,6 +24,8 @@ vm_ready web
 says '^web +running .* 384 MiB$' ps
 says 'virtio-balloon' info web
 triarch events web >"$OUT/events.log" 2>&1 &
+# Until it listens, events are not for it.
+sleep 3
 triarch reset web || fail "it is not reset"
 # Behind the prompt that the reset has cut off.
 vm_wait web "$READY" 600 2
