@@ -2,6 +2,7 @@
 
 import pathlib
 
+import adversary
 import cache
 import cpio
 import debian
@@ -105,10 +106,20 @@ def socat_guest(isa):
     return _stored(f"socat-{isa.name}", archive.bytes())
 
 
+def adversaries(isa):
+    """Kernels that keep no rules, by transport and seed."""
+    archive = cpio.Archive()
+    for transport in ("ccw",) if isa.name == "s390x" else ("mmio", "pci"):
+        for seed in (1, 2):
+            archive.file(f"{transport}-{seed}", adversary.kernel(isa.name, transport, seed))
+    return _stored(f"adversary-{isa.name}", archive.bytes())
+
+
 #: Files that scenarios can ask for, by their names in /lab: initrds for guests, programs for the host, and disk images
 GUESTS = {"initrd-kexec.img": kexec_guest, "initrd-disk.img": disk_guest, "initrd-socat.img": socat_guest,
           "initrd-button.img": button_guest, "initrd-debian.img": debian_guest, "debian.raw": roots.image,
-          "debian-tools.raw": roots.tools_image, "passt.cpio": passt}
+          "debian-tools.raw": roots.tools_image, "passt.cpio": passt,
+          "adversary.cpio": adversaries}
 
 
 def _add_programs(archive, isa, package, *paths):
