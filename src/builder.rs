@@ -12,8 +12,9 @@ use triarch_devices::css::{Attention, Css};
 use triarch_devices::pci::{Ecam, Memory, PciHost, SharedLine};
 use triarch_devices::virtio::{CcwWiring, PciWiring, VirtioCcw, VirtioDevice, VirtioMmio, VirtioPci, Worker};
 use triarch_devices::{
-    AcpiEvents, AcpiPower, Bus, BusError, Device, Diag288, Effect, Hook, I6300esb, I8042, Input, Ioapic, Line,
-    MsiMessage, Pl011, Pl031, PowerKey, Pvpanic, Reset, Sclp, SclpConfig, Shutdown, Trigger, Uart16550, Window,
+    AcpiEvents, AcpiPower, Bus, BusError, Device, Diag288, Effect, Hook, I6300esb, I8042, Input, Ioapic,
+    Line, MsiMessage, Pl011, Pl031, PowerKey, Pvpanic, Reset, Sclp, SclpConfig, Shutdown, Trigger, Uart16550,
+    Window,
 };
 
 use vm_memory::GuestRegionMmap;

@@ -5,144 +5,35 @@
 #![cfg(target_arch = "x86_64")]
 #![allow(clippy::unwrap_used, reason = "a test that fails is what it is for")]
 
+mod bare;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
-use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::pthread::{Pthread, pthread_kill, pthread_self};
 use nix::sys::signal::Signal;
-use triarch::builder::{self, Parts};
+use triarch::builder::{self};
 use triarch::console::{Console, SerialSpec};
-use triarch::devices::{DeviceSpec, MemSpec, PmemSpec};
-use triarch::loader::BootFiles;
-use triarch::machine::{Machine, Outcome, Signals};
-use triarch::memory::Pages;
+use triarch::machine::{Outcome, Signals};
 use triarch::platform::Platform;
 use triarch::routes::Routes;
 use triarch::stats::Stats;
 use triarch::vcpu::{Report, Reporter, VcpuThread};
 use triarch::wake::Wake;
-use triarch_arch::hv::{CpuModel, Interrupt, IrqRoute, Irqchip, IsaCaps, VcpuState};
-use triarch_arch::kvm::{DEVICE, Host, VmConfig, install_kick_handler};
-use triarch_arch::x86_64::{self, boot, cpuid};
-use triarch_arch::{GuestRam, Isa};
-use triarch_boards::{
-    Attachment, Board, DeviceKind, DeviceMemory, DeviceSlot, MachinePlan, RamRange, Segment, Source,
-};
-use triarch_devices::virtio::VirtioMmio;
+use triarch_arch::GuestRam;
+use triarch_arch::hv::{Interrupt, Irqchip, VcpuState};
+use triarch_arch::kvm::VmConfig;
+use triarch_arch::x86_64::{self};
 use triarch_devices::{Bus, Device, Effect, Ioapic, Window, nothing_to_save};
 use vm_memory::{Bytes, GuestAddress};
 
-const RAM: usize = 1 << 20;
-/// Where the boot vCPU starts, in 32-bit protected mode.
-const CODE: u64 = 0x1000;
-/// Where the others start, in real mode.
-const START_UP: u64 = 0x2000;
-
-/// mov dx,0x600; mov al,0x34; out dx,al; hlt
-const POWER_OFF: &[u8] = &[0x66, 0xba, 0x00, 0x06, 0xb0, 0x34, 0xee, 0xf4];
-/// mov al,0xfe; out 0x64,al; hlt
-const RESET: &[u8] = &[0xb0, 0xfe, 0xe6, 0x64, 0xf4];
-/// ud2, which nothing handles
-const TRIPLE_FAULT: &[u8] = &[0x0f, 0x0b];
-/// jmp to itself
-const SPIN: &[u8] = &[0xeb, 0xfe];
-
-/// Starts the others, then counts at 0x5000 and prints.
-const COUNTER: &[u8] = &[
-    0xbf, 0x00, 0x03, 0xe0, 0xfe, // mov edi,0xfee00300 (the LAPIC's interrupt command)
-    0xc7, 0x07, 0x00, 0x45, 0x0c, 0x00, // mov dword [edi],0xc4500 (INIT to all but itself)
-    0xc7, 0x07, 0x02, 0x46, 0x0c, 0x00, // mov dword [edi],0xc4602 (start-up at START_UP)
-    0xff, 0x05, 0x00, 0x50, 0x00, 0x00, // inc dword [0x5000]
-    0x66, 0xba, 0xf8, 0x03, 0xb0, b'B', 0xee, // mov dx,0x3f8; mov al,'B'; out dx,al
-    0xeb, 0xf1, // jmp to inc
-];
-/// Counts at 0x5004 and prints; 16-bit code.
-const SECOND_COUNTER: &[u8] = &[
-    0x66, 0xff, 0x06, 0x04, 0x50, // inc dword [0x5004]
-    0xba, 0xf8, 0x03, 0xb0, b'A', 0xee, // mov dx,0x3f8; mov al,'A'; out dx,al
-    0xeb, 0xf3, // jmp to inc
-];
-/// mov dx,0x3f8; out dx,al; inc al; jmp to out
-const SEQUENCE: &[u8] = &[0x66, 0xba, 0xf8, 0x03, 0xee, 0xfe, 0xc0, 0xeb, 0xfb];
-
-/// The host's KVM, or `None` where tests can go without; and a lock, as signals reach every test of the process.
-fn host() -> Option<(Host, MutexGuard<'static, ()>)> {
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    match Host::open(Path::new(DEVICE)) {
-        Ok(host) => {
-            install_kick_handler().unwrap();
-            Some((host, ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)))
-        }
-        Err(error) => {
-            let off = std::env::var("TRIARCH_KVM_TESTS").is_ok_and(|v| v == "off");
-            let ci = std::env::var("CI").is_ok_and(|v| v == "true");
-            assert!(off || !ci, "no KVM, though CI=true and TRIARCH_KVM_TESTS is not off: {error}");
-            eprintln!("SKIPPED: no KVM: {error}");
-            None
-        }
-    }
-}
-
-fn cpu_model(host: &Host, cpus: u32) -> CpuModel {
-    let IsaCaps::X86_64(caps) = host.caps().unwrap().isa else { panic!("an x86_64 host") };
-    CpuModel::X86_64(x86_64::CpuModel { cpuid: cpuid::model(&caps.cpuid, cpus) })
-}
-
-fn start() -> VcpuState {
-    VcpuState::X86_64(Box::new(boot::protected_mode_entry(CODE, 0)))
-}
-
-fn plan(host: &Host, cpus: u32, code: &[u8]) -> MachinePlan {
-    let segment = |name, address, bytes: &[u8]| Segment {
-        name,
-        address,
-        size: bytes.len() as u64,
-        source: Source::Bytes { bytes: bytes.to_vec() },
-    };
-    let slot = |name: &'static str, kind, base, size, irq| {
-        let at = Attachment::Pio { base, size };
-        DeviceSlot { name: name.into(), kind, at, irq }
-    };
-    MachinePlan {
-        isa: Isa::X86_64,
-        board: Board::Microvm,
-        cpus,
-        cpu_model: cpu_model(host, cpus),
-        ram: vec![RamRange { base: 0, size: RAM as u64 }],
-        device_memory: Vec::new(),
-        irqchip: Irqchip::X86Split { pins: 24 },
-        slots: vec![
-            slot("serial0", DeviceKind::Uart16550, 0x3f8, 8, Some(IrqRoute::Pin { pin: 4 })),
-            slot("i8042", DeviceKind::I8042, 0x60, 5, None),
-            slot("power", DeviceKind::AcpiPower, 0x600, 4, None),
-        ],
-        segments: vec![segment("code", CODE, code), segment("second", START_UP, SECOND_COUNTER)],
-        boot_vcpu: Some(start()),
-    }
-}
-
-fn build(host: &Host, cpus: u32, code: &[u8], console: &Console) -> Machine {
-    build_plan(host, &plan(host, cpus, code), console)
-}
-
-fn build_plan(host: &Host, plan: &MachinePlan, console: &Console) -> Machine {
-    let parts = Parts {
-        files: &BootFiles::default(),
-        pages: Pages::Normal,
-        console,
-        devices: &[],
-        watchdog: triarch_devices::Effect::Crash("its watchdog was not fed"),
-        stats: Arc::default(),
-    };
-    builder::build(host, plan, &parts).unwrap()
-}
+use bare::*;
 
 /// Waits for something that happens soon.
 fn until(what: &str, mut done: impl FnMut() -> bool) {
@@ -269,82 +160,6 @@ fn runs_end_as_the_guest_wants() {
         }
     }
     assert_eq!(fs::read(log).unwrap(), b"!!!!!!");
-}
-
-#[test]
-fn devices_bring_memory_that_the_guest_reaches_as_it_may() {
-    const MIB: u64 = 1 << 20;
-    let Some((host, _alone)) = host() else { return };
-    let signals = Signals::catch().unwrap();
-    let dir = tempfile::tempdir().unwrap();
-    let [own, shared] = ["own", "shared"].map(|name| dir.path().join(name));
-    for path in [&own, &shared] {
-        let file = File::create(path).unwrap();
-        file.set_len(2 * MIB).unwrap();
-        file.write_all_at(b"file", 8).unwrap();
-    }
-    let pmem = |path: &Path, readonly| PmemSpec { path: path.to_owned(), size: None, readonly };
-    let specs: [&dyn DeviceSpec; 3] =
-        [&MemSpec { max: 2 * MIB, requested: 0, block: MIB }, &pmem(&own, false), &pmem(&shared, true)];
-    let devices = specs.map(|spec| spec.open().unwrap());
-    let code = [
-        0xa1, 0x08, 0x00, 0x60, 0x00, // mov eax,[0x600008]
-        0xa3, 0x08, 0x00, 0x20, 0x00, // mov [0x200008],eax
-        0xa3, 0x04, 0x00, 0x40, 0x00, // mov [0x400004],eax
-        0xa3, 0x04, 0x00, 0x60, 0x00, // mov [0x600004],eax
-    ];
-    let mut plan = plan(&host, 1, &[&code, POWER_OFF].concat());
-    for (pin, spec) in (5..).zip(&specs) {
-        let (name, base) = (format!("virtio{pin}"), 2 * MIB * u64::from(pin - 4));
-        plan.device_memory.push(DeviceMemory { device: name.clone().into(), base, size: 2 * MIB });
-        let at = Attachment::Mmio { base: 0xd000_0000 + 0x1000 * u64::from(pin), size: VirtioMmio::SIZE };
-        let kind = DeviceKind::Virtio(spec.kind().unwrap());
-        plan.slots.push(DeviceSlot { name: name.into(), kind, at, irq: Some(IrqRoute::Pin { pin }) });
-    }
-    let mut console = Console::open(&SerialSpec::None).unwrap();
-    for _ in 0..2 {
-        let files = &BootFiles::default();
-        let (pages, stats) = (Pages::Normal, Arc::default());
-        let parts = Parts { files, pages, console: &console, devices: &devices, stats };
-        let mut machine = builder::build(&host, &plan, &parts).unwrap();
-        let read = |ram: &GuestRam, address| ram.read_obj::<[u8; 4]>(GuestAddress(address)).ok();
-        assert_eq!(read(machine.ram(), 0x20_0008), Some([0; 4]), "it begins anew");
-        assert_eq!(machine.run(&mut console, &signals).unwrap(), Outcome::PowerOff);
-        let found = [0x20_0008, 0x40_0004, 0x60_0008].map(|address| read(machine.ram(), address));
-        assert_eq!(found, [Some(*b"file"), Some(*b"file"), None], "what can't be written is no RAM");
-    }
-    assert_eq!(fs::read(own).unwrap()[..12], *b"\0\0\0\0filefile");
-    assert_eq!(fs::read(shared).unwrap()[..12], *b"\0\0\0\0\0\0\0\0file");
-}
-
-#[test]
-fn a_panic_and_a_hungry_watchdog_end_a_run() {
-    let Some((host, _alone)) = host() else { return };
-    let signals = Signals::catch().unwrap();
-    let mut console = Console::open(&SerialSpec::None).unwrap();
-    let ecam: u32 = 0xe000_0000;
-    // mov byte ptr [address], value: in the watchdog's configuration space.
-    let set = |register: u32, value| {
-        let [a, b, c, d] = (ecam + (1 << 15) + register).to_le_bytes();
-        [0xc6, 0x05, a, b, c, d, value]
-    };
-    // Fast, with the timers' first values, which are two seconds.
-    let watchdog = [&set(0x60, 4)[..], &set(0x68, 2), COUNTER].concat();
-    let panic = [0x66, 0xba, 0x05, 0x05, 0xec, 0x24, 0x01, 0xee]; // mov dx,0x505; in al,dx; and al,1; out dx,al
-    let told = [(&watchdog[..], "its watchdog was not fed"), (&panic, "vCPU 0: its kernel has panicked")];
-    for (code, reason) in told {
-        let mut plan = plan(&host, 1, code);
-        let bridge = Attachment::HostBridge { ecam: ecam.into(), memory: 1 << 32, size: 1 << 30 };
-        let slot = |name: &'static str, kind, at, irq| DeviceSlot { name: name.into(), kind, at, irq };
-        let place = Attachment::Pci { device: 1, bar: 1 << 32 };
-        plan.slots.extend([
-            slot("pci0", DeviceKind::PciHost, bridge, Some(IrqRoute::Pin { pin: 16 })),
-            slot("watchdog0", DeviceKind::I6300esb, place, None),
-            slot("pvpanic", DeviceKind::Pvpanic, Attachment::Pio { base: 0x505, size: 1 }, None),
-        ]);
-        let mut machine = build_plan(&host, &plan, &console);
-        assert_eq!(machine.run(&mut console, &signals).unwrap(), Outcome::Crash(reason.to_owned()));
-    }
 }
 
 #[test]

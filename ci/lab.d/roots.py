@@ -114,7 +114,7 @@ def _image(tree, path):
         file.truncate(mebibytes << 20)
     # Root of a namespace of one's own finds what one has unpacked to be root's.
     become = [] if os.getuid() == 0 else ["unshare", "--map-root-user"]
-    run([*become, "/usr/sbin/mke2fs", "-q", "-F", "-t", "ext4", "-J", "size=4", "-m", "0", "-i", "16384", "-E", "lazy_itable_init=0",
+    run([*become, "/usr/sbin/mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-J", "size=4", "-m", "0", "-i", "16384", "-E", "lazy_itable_init=0",
          "-L", "debian", "-d", tree, path], what="mke2fs")
 
 

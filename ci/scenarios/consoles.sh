@@ -44,11 +44,11 @@ sleep 1000 <>"$RUN/pipe" &
 SLEEPER=$!
 vm_boot slow trixie/vmlinuz --console "null" --console "file=$RUN/pipe,name=slow"
 vm_ready slow
-vm_type slow 'seq 1 1000000 >/tmp/numbers; md5sum </tmp/numbers; port=/dev/$(basename $(dirname $(grep -l slow /sys/class/virtio-ports/*/name))); (cat /tmp/numbers >$port; echo "<written $((1 + 0))>") &'
+vm_type slow 'seq 1 10000 >/tmp/part; for i in $(seq 1 200); do cat /tmp/part; done >/tmp/numbers; md5sum </tmp/numbers; port=/dev/$(basename $(dirname $(grep -l slow /sys/class/virtio-ports/*/name))); (cat /tmp/numbers >$port; echo "<written $((1 + 0))>") &'
 sleep 3
 vm_answers slow
 check "the writer waits" test "$(vm_count slow '<written 1>')" = 0
-head -c "$(seq 1 1000000 | wc -c)" "$RUN/pipe" >"$OUT/numbers"
+head -c "$((200 * $(seq 1 10000 | wc -c)))" "$RUN/pipe" >"$OUT/numbers"
 vm_wait slow '<written 1>' 60
 sum=$(md5sum <"$OUT/numbers")
 check "all of it has come" grep -q "^$sum" "$OUT/console-slow.log"

@@ -1,12 +1,7 @@
-# Memory that comes and goes: the guest gets 256 MiB more and uses it, and what it does not get costs nothing.
+# Memory that comes and goes: the guest gets 256 MiB more and uses it, gives them back, and what it does not have costs the host nothing.
 # on: x86_64 aarch64
 # seconds: 400
 . /lab/scenarios/lib.sh
-
-# resident NAME: MiB of the guest's memory that the host has.
-resident() {
-	awk '/^RssShmem:/ { print int($2 / 1024) }' "/proc/$(cat "$RUN/$1.pid")/status"
-}
 
 # total NAME OPERATOR MIB: until the guest's memory, in MiB, compares so.
 total() {
@@ -24,13 +19,13 @@ mount -t debugfs debugfs /sys/kernel/debug 2>/dev/null
 APPEND="$APPEND memhp_default_state=online_movable"
 
 # Without what comes later, a file of 300 MiB does not fit.
-vm_boot_with_drivers guest --mem max=512M,requested=256M --memory 256M
+vm_boot_with_drivers guest --name grows --mem max=512M,requested=256M --memory 256M
 total guest -ge 400
-before=$(resident guest)
+before=$(vm_resident guest)
 vm_type guest 'mount -t tmpfs -o size=320m files /tmp; dd if=/dev/urandom of=/tmp/file bs=1M count=300 && echo "<filled $((1 + 0))>"'
 vm_wait guest '<filled 1>' 200
-say "resident: $before MiB before, $(resident guest) MiB with a file of 300 MiB"
-check "the file is in the guest's memory" test "$(resident guest)" -ge 300
+say "resident: $before MiB before, $(vm_resident guest) MiB with a file of 300 MiB"
+check "the file is in the guest's memory" test "$(vm_resident guest)" -ge 300
 before=$(exits guest)
 vm_type guest 'sha256sum </tmp/file >/sum; sha256sum </tmp/file | cmp - /sum && echo "<same $((1 + 0))>"'
 vm_wait guest '<same 1>' 120
@@ -38,17 +33,26 @@ after=$(exits guest)
 say "exits for accesses to memory: $before, and $after when 150000 pages have been read"
 check "reading takes none but the console's" test $((after - before)) -lt 20000
 
+# The host takes it back, and gives it again.
+vm_type guest 'umount /tmp; echo "<let go $((1 + 0))>"'
+vm_wait guest '<let go 1>' 60
+check "less is asked for" triarch resize grows 0M
+total guest -le 260
+vm_until_resident guest -le 256
+check "more is asked for" triarch resize grows 256M
+total guest -ge 400
+
 # A reboot begins without it, and gets it again.
 vm_type guest 'reboot -f'
 vm_ready guest 2
 check "the machine begins with its RAM" test "$(vm_fact guest memory)" -le 262144
-check "the host has back what the guest had before" test "$(resident guest)" -le 256
+check "the host has back what the guest had before" test "$(vm_resident guest)" -le 256
 vm_answers guest
 vm_poweroff guest
 
 # Unplugged memory costs nothing, however much there could be.
 vm_boot_with_drivers idle --mem max=512M --memory 256M
-check "the host has what the guest does not" test "$(resident idle)" -le 256
+check "the host has what the guest does not" test "$(vm_resident idle)" -le 256
 vm_type idle 'cat /proc/iomem | grep -c "System RAM (virtio_mem)"; echo "<looked $((1 + 0))>"'
 vm_wait idle '<looked 1>' 60
 total idle -le 260

@@ -21,9 +21,9 @@ sleep $((TIMEOUT * 2))
 vm_answers fed
 vm_type fed "watchdog -F -T $TIMEOUT -t 1 /dev/watchdog0 & sleep 2; killall -STOP watchdog; echo \"<hungry \$((1 + 0))>\""
 vm_wait fed '<hungry 1>' 60
-# So that no prompt stands where the next boot's first line begins.
+# The kernel may be in the middle of a line.
 vm_type fed 'sleep 1000'
-vm_ready fed 2
+vm_wait fed "$READY" 300 2
 vm_answers fed
 vm_poweroff fed
 

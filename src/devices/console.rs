@@ -82,8 +82,8 @@ fn check_names(ports: &[PortSpec]) -> anyhow::Result<()> {
 
 /// All of a machine's ports make one device.
 impl DeviceSpec for Vec<PortSpec> {
-    fn kind(&self) -> VirtioKind {
-        VirtioKind::Console
+    fn kind(&self) -> anyhow::Result<VirtioKind> {
+        Ok(VirtioKind::Console)
     }
 
     fn open(&self) -> anyhow::Result<Box<dyn HostDevice>> {

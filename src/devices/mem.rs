@@ -9,7 +9,7 @@ use triarch_boards::{RamRange, VirtioKind};
 use triarch_devices::virtio::{Mem, MemBackend, MemRegion, MemSize};
 
 use super::balloon::size;
-use super::{DeviceMapping, DeviceParts, DeviceSpec, HostDevice};
+use super::{DeviceMapping, DeviceParts, DeviceSpec, HostDevice, SizeReport};
 use crate::memory;
 
 /// Memory that a guest gets and gives back while it runs.
@@ -78,6 +78,15 @@ impl HostDevice for Host {
     fn make(&self) -> io::Result<DeviceParts> {
         let size = self.size.borrow().clone();
         Ok((Box::new(Mem::new(size.clone())), Box::new(MemBackend::new(size, Box::new(memory::punch)))))
+    }
+
+    fn resize(&self, bytes: u64) -> anyhow::Result<()> {
+        Ok(self.size.borrow().set_requested(bytes)?)
+    }
+
+    fn size(&self) -> Option<SizeReport> {
+        let size = self.size.borrow();
+        Some(SizeReport { requested: size.requested(), actual: size.plugged() })
     }
 }
 
