@@ -1,5 +1,10 @@
 //! Triarch: the VM builder, the machine, and the command line.
 #![deny(clippy::print_stderr, clippy::print_stdout, reason = "they panic when nobody reads; see `tell`")]
+#![cfg_attr(fuzzing, allow(dead_code))]
+#![cfg_attr(
+    any(test, fuzzing),
+    allow(clippy::expect_used, clippy::unwrap_used, reason = "a test that fails is what it is for")
+)]
 
 pub mod builder;
 pub mod ccw;
@@ -9,6 +14,8 @@ pub mod console;
 pub mod control;
 pub mod devices;
 pub mod disk;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod loader;
 pub mod machine;
 pub mod memory;

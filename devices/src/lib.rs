@@ -3,11 +3,19 @@
 //! A device knows neither guest addresses nor pin numbers nor the hypervisor: it gets offsets, bytes and opaque interrupts, and
 //! it returns what the machine is to do.
 #![forbid(unsafe_code)]
+// Fuzz targets drive devices by what tests have; the tests themselves are not in that build.
+#![cfg_attr(fuzzing, allow(dead_code, missing_docs, unused_imports))]
+#![cfg_attr(
+    any(test, fuzzing),
+    allow(clippy::expect_used, clippy::unwrap_used, reason = "a test that fails is what it is for")
+)]
 
 mod acpi_events;
 mod acpi_power;
 mod bus;
 pub mod css;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod i8042;
 mod ioapic;
 mod log;

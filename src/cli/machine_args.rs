@@ -166,10 +166,11 @@ impl MachineFile {
         if text.len() as u64 > MAX_FILE {
             bail!("it is longer than {MAX_FILE} bytes");
         }
-        let value: Value = match path.extension() {
-            Some(extension) if extension == "json" => serde_json::from_str(&text)?,
-            _ => toml::from_str(&text)?,
-        };
+        Self::parse(&text, path.extension().is_some_and(|extension| extension == "json"))
+    }
+
+    fn parse(text: &str, is_json: bool) -> anyhow::Result<Self> {
+        let value: Value = if is_json { serde_json::from_str(text)? } else { toml::from_str(text)? };
         // One way into the types for both: each costs as much text as all the rest of the command line.
         Ok(serde_json::from_value(value)?)
     }
@@ -193,7 +194,20 @@ impl MachineOptions {
     }
 }
 
+/// The machine of a file's text, which is JSON or TOML.
+#[cfg(any(test, fuzzing))]
+pub(super) fn parse_file(text: &str, is_json: bool) -> anyhow::Result<MachineRequest> {
+    let MachineFile { machine, devices } = MachineFile::parse(text, is_json)?;
+    Ok(MachineRequest { options: machine, devices })
+}
+
 impl MachineArgs {
+    /// The machine that the options ask for alone, without their files.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn without_files(self) -> MachineRequest {
+        MachineRequest { options: self.machine, devices: self.devices }
+    }
+
     /// The machine asked for.
     ///
     /// # Errors

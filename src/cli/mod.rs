@@ -2,6 +2,8 @@
 
 mod check;
 mod control;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod log;
 mod machine_args;
 mod plan;

@@ -19,7 +19,7 @@ use super::machine_args::MachineArgs;
 #[derive(Debug, Args)]
 pub(super) struct PlanArgs {
     #[command(flatten)]
-    machine: MachineArgs,
+    pub(super) machine: MachineArgs,
 
     /// The guest's ISA: x86_64, aarch64 or s390x [default: the board's, the kernel's, or the host's]
     #[arg(long, value_name = "ISA")]
@@ -51,7 +51,7 @@ pub(super) fn plan(args: PlanArgs, out: &mut dyn io::Write) -> anyhow::Result<u8
 }
 
 /// A plan for people.
-fn text(plan: &MachinePlan) -> anyhow::Result<String> {
+pub(super) fn text(plan: &MachinePlan) -> anyhow::Result<String> {
     let mut out = String::new();
     writeln!(out, "board     {} ({}), {} vCPU(s)", plan.board, plan.isa, plan.cpus)?;
     for range in &plan.ram {

@@ -1,6 +1,8 @@
 //! The host's end of disks: images as files or block devices, and how requests get to them.
 
 mod buffers;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod image;
 mod lock;
 mod mapped;

@@ -21,8 +21,15 @@ const QCOW2_MAGIC: [u8; 4] = *b"QFI\xfb";
 /// Where a qcow2 header tells how clusters are encrypted: 4 bytes, 0 if they are not.
 const CRYPT_METHOD_AT: u64 = 32;
 
-/// Where a qcow2 header has the offset of the refcount table, a big-endian number of 8 bytes as the table's entries are.
+/// Where a qcow2 header has its version, 4 bytes.
+const VERSION_AT: u64 = 4;
+
+/// Where a qcow2 header has the offset of the refcount table, a big-endian number of 8 bytes as the table's entries are, and behind it
+/// the number of its clusters.
 const REFCOUNT_TABLE_AT: u64 = 48;
+
+/// Where a header of version 3 has the binary logarithm of a refcount's bits, 4 bytes.
+const REFCOUNT_ORDER_AT: u64 = 96;
 
 /// The most images that are behind each other.
 const MAX_CHAIN: usize = 16;
@@ -255,16 +262,29 @@ fn open_qcow2(
 }
 
 /// Refuses what imago does not: an image whose clusters are encrypted, and one without refcounts of its header, where imago would look
-/// for room without end.
+/// for room without end, or put something else.
 fn check_header(path: &Path) -> anyhow::Result<()> {
-    let (mut method, mut table, mut first) = ([0; 4], [0; 8], [0; 8]);
+    const ENTRY: u64 = 0x00ff_ffff_ffff_fe00;
     let file = File::open(path)?;
-    file.read_exact_at(&mut method, CRYPT_METHOD_AT)?;
-    ensure!(method == [0; 4], "is encrypted, which is not supported");
-    file.read_exact_at(&mut table, REFCOUNT_TABLE_AT)?;
-    file.read_exact_at(&mut first, u64::from_be_bytes(table))
-        .context("is damaged: it has no refcount table")?;
-    ensure!(u64::from_be_bytes(first) >= SECTOR, "is damaged: it has no refcounts of its header");
+    let number = |at, len: usize| {
+        let mut bytes = [0; 8];
+        file.read_exact_at(&mut bytes[8 - len..], at).map(|()| u64::from_be_bytes(bytes))
+    };
+    ensure!(number(CRYPT_METHOD_AT, 4)? == 0, "is encrypted, which is not supported");
+    let (table, clusters) = (number(REFCOUNT_TABLE_AT, 8)?, number(REFCOUNT_TABLE_AT + 8, 4)?);
+    ensure!(clusters > 0, "is damaged: it has no refcount table");
+    let block = number(table, 8).context("is damaged: it has no refcount table")? & ENTRY;
+    // Version 2 has counts of 16 bits, version 3 tells the binary logarithm.
+    let order = if number(VERSION_AT, 4)? < 3 { 4 } else { number(REFCOUNT_ORDER_AT, 4)? };
+    let bits = 1u32.checked_shl(u32::try_from(order)?).context("is damaged: its refcounts are too wide")?;
+    let count = match usize::try_from(bits / 8)? {
+        // The first is in the lowest bits.
+        0 => number(block, 1).map(|byte| byte & ((1 << bits) - 1)),
+        bytes @ 1..=8 => number(block, bytes),
+        _ => bail!("is damaged: its refcounts are too wide"),
+    };
+    let count = count.context("is damaged: it has no refcounts of its header")?;
+    ensure!(block > 0 && count > 0, "is damaged: it has no refcounts of its header");
     Ok(())
 }
 

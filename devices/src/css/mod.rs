@@ -16,7 +16,7 @@ mod floating;
 mod program;
 mod report;
 mod subchannel;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub mod testing;
 #[cfg(test)]
 mod tests;

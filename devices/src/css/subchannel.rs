@@ -208,7 +208,7 @@ impl Subchannel {
         if self.suspended.take().is_none() {
             return BUSY;
         }
-        self.scsw.control = 0;
+        self.scsw = Scsw::default();
         self.attention.end();
         STARTED
     }

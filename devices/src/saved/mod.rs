@@ -19,7 +19,7 @@
 //! can do no more than a guest can.
 
 mod field;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub mod testing;
 #[cfg(test)]
 mod tests;

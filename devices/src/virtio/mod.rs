@@ -21,10 +21,10 @@ mod pci;
 mod pmem;
 mod queue;
 mod rng;
-#[cfg(test)]
-mod testing;
-#[cfg(test)]
-mod tests;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod testing;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod tests;
 mod vsock;
 mod worker;
 

@@ -44,9 +44,13 @@ impl Inline {
         Inline(Arc::new(Mutex::new(EventManager::new().unwrap())))
     }
 
-    /// Serves events until there are none.
+    /// Serves events until there are none; not for ever, as frames that there is no room for may come without end.
     pub fn run(&self) {
-        while self.step() > 0 {}
+        for _ in 0..10_000 {
+            if self.step() == 0 {
+                break;
+            }
+        }
     }
 
     /// Serves the events that there are; how many there were.
@@ -126,6 +130,8 @@ pub trait Driver {
     fn told(&mut self) -> (bool, bool);
     fn read_config(&mut self, offset: u64, data: &mut [u8]);
     fn core(&mut self) -> &mut super::Core;
+    /// Does what a guest may do that keeps no rules, whatever comes of it: `how` chooses an access or an instruction, `at` its place.
+    fn attack(&mut self, how: u8, at: u64, data: &mut [u8]);
     /// The transport with its device, and what has to be saved with it.
     fn saved(&mut self) -> &mut dyn Save;
     /// Takes away the interrupts that are pending, as an interrupt controller would be saved.
@@ -233,6 +239,15 @@ impl Driver for MmioDriver {
 
     fn core(&mut self) -> &mut super::Core {
         self.device.core()
+    }
+
+    fn attack(&mut self, how: u8, at: u64, data: &mut [u8]) {
+        let effect = if how.is_multiple_of(2) {
+            self.device.write(at % 0x200, data)
+        } else {
+            self.device.read(at % 0x200, data)
+        };
+        assert_eq!(effect, Effect::None);
     }
 
     fn saved(&mut self) -> &mut dyn Save {

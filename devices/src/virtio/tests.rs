@@ -15,7 +15,7 @@ use super::testing::{Driver, INDIRECT, Inline, MmioDriver, NEXT, RAM_SIZE, Ring,
 use super::{Blk, BlkBackend, DiskInfo, Limits, Rng, RngBackend, VirtioDevice, Worker, blk, status};
 use crate::GuestRam;
 
-const VERSION_1: u64 = 1 << 32;
+pub const VERSION_1: u64 = 1 << 32;
 const INDIRECT_DESC: u64 = 1 << 28;
 const EVENT_IDX: u64 = 1 << 29;
 const RING_RESET: u64 = 1 << 40;
@@ -33,10 +33,10 @@ impl std::io::Read for Counting {
     }
 }
 
-type MakeDriver = fn(Box<dyn VirtioDevice>, Box<dyn Worker>, GuestRam) -> Box<dyn Driver>;
+pub type MakeDriver = fn(Box<dyn VirtioDevice>, Box<dyn Worker>, GuestRam) -> Box<dyn Driver>;
 
 /// Every transport.
-const TRANSPORTS: [(&str, MakeDriver); 6] = [
+pub const TRANSPORTS: [(&str, MakeDriver); 6] = [
     ("mmio", |device, worker, ram| Box::new(MmioDriver::new(device, worker, ram))),
     ("PCI with MSI-X", |device, worker, ram| Box::new(PciDriver::new(device, worker, ram, Way::Msix))),
     ("PCI with an interrupt pin", |device, worker, ram| {
@@ -54,28 +54,28 @@ const TRANSPORTS: [(&str, MakeDriver); 6] = [
 ];
 
 /// Makes both parts of a device.
-type MakeDevice = fn(&Inline) -> (Box<dyn VirtioDevice>, Box<dyn Worker>);
+pub type MakeDevice = fn(&Inline) -> (Box<dyn VirtioDevice>, Box<dyn Worker>);
 
 /// A device as its driver knows it.
-struct Subject {
+pub struct Subject {
     name: &'static str,
     /// Its type.
     id: u32,
     /// Makes one whose backend runs on this reactor.
     make: MakeDevice,
     /// Features that it offers on any transport.
-    features: u64,
+    pub features: u64,
     /// The queue that requests go to. The other ones are not enabled.
     queue: u16,
     /// Puts a request into four descriptors from this one on. Buffers may be between 0x8000 and 0x10000; a device that is started
     /// carries it out at once.
-    request: fn(&Ring, u16),
+    pub request: fn(&Ring, u16),
     /// How many bytes it writes for that.
     written: u32,
 }
 
 /// Every device.
-const DEVICES: [Subject; 9] = [
+pub const DEVICES: [Subject; 9] = [
     Subject {
         name: "rng",
         id: 4,
@@ -143,21 +143,21 @@ const FEATURES: u64 = VERSION_1 | EVENT_IDX | INDIRECT_DESC;
 
 /// A device on a transport.
 #[derive(Clone, Copy)]
-struct Case {
-    subject: &'static Subject,
-    transport: MakeDriver,
+pub struct Case {
+    pub subject: &'static Subject,
+    pub transport: MakeDriver,
 }
 
 /// A device on a transport, reset, and its guest.
-struct Fixture {
+pub struct Fixture {
     subject: &'static Subject,
-    driver: Box<dyn Driver>,
-    reactor: Inline,
-    ring: Ring,
+    pub driver: Box<dyn Driver>,
+    pub reactor: Inline,
+    pub ring: Ring,
 }
 
 impl Fixture {
-    fn new(case: Case) -> Self {
+    pub fn new(case: Case) -> Self {
         Self::over(case, Ring::new(&ram(), 0x1000, 16))
     }
 
@@ -181,7 +181,7 @@ impl Fixture {
     }
 
     /// A running driver.
-    fn running(case: Case, features: u64) -> Self {
+    pub fn running(case: Case, features: u64) -> Self {
         let mut fixture = Self::new(case);
         fixture.negotiate(features);
         assert_eq!(fixture.driver.status(), 0xf);

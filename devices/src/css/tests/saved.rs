@@ -86,6 +86,15 @@ fn an_alert_is_neither_lost_nor_told_twice() {
 }
 
 #[test]
+fn a_cancelled_program_leaves_nothing_behind() {
+    let mut fixture = Fixture::suspended();
+    fixture.status();
+    assert_eq!(fixture.css.xsch(ID), Ok(0));
+    let mut fixture = fixture.moved();
+    assert_eq!(fixture.css.xsch(ID), Ok(2));
+}
+
+#[test]
 fn a_suspended_program_is_resumed_elsewhere() {
     let mut fixture = Fixture::suspended().moved();
     assert_eq!(fixture.status(), (0x4029, 0x1010, 0, 0, 0));

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use super::testing::{golden, mutations, refuses_what_is_cut_off};
 use super::*;
 use crate::{
-    AcpiEvents, AcpiPower, Device, Effect, I8042, Input, Ioapic, Line, MsiMessage, Pl011, Pl031, Pvpanic, Sclp,
-    SclpConfig, Shutdown, Sink, Trigger, Uart16550,
+    AcpiEvents, AcpiPower, Device, Effect, I8042, Input, Ioapic, Line, MsiMessage, Pl011, Pl031, Pvpanic,
+    Sclp, SclpConfig, Shutdown, Sink, Trigger, Uart16550,
 };
 
 /// The host's end of everything.

@@ -3,7 +3,7 @@
 mod backend;
 mod disk;
 mod request;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub mod tests;
 
 pub use backend::BlkBackend;

@@ -6,7 +6,7 @@
 mod backend;
 mod control;
 mod receive;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub mod testing;
 #[cfg(test)]
 mod tests;

@@ -272,6 +272,46 @@ impl Driver for CcwDriver {
         self.unit().core()
     }
 
+    /// Refused operands, condition codes and interruptions are as they come.
+    fn attack(&mut self, how: u8, at: u64, data: &mut [u8]) {
+        let mut orb = [0x55, 0x66, 0x77, 0x88, 0, 0x80, 0xff, 0, 0, 0x0c, 0, 0];
+        let mut schib = [0; 52];
+        let css = &mut self.css;
+        let _ = match how % 16 {
+            // A program that lies where the driver has its own.
+            0..6 => {
+                let end = data.len().min(0x1000);
+                self.ram.write_slice(&data[..end], GuestAddress(PROGRAM)).unwrap();
+                [orb[5], orb[4]] = [at.to_be_bytes()[7] | 0x80, at.to_be_bytes()[6]];
+                css.ssch(ID, &orb)
+            }
+            6 => {
+                orb.iter_mut().zip(data).for_each(|(to, from)| *to = *from);
+                css.ssch(ID, &orb)
+            }
+            7 => {
+                schib.iter_mut().zip(data).for_each(|(to, from)| *to = *from);
+                css.msch(ID, &schib)
+            }
+            8 => css.tsch(ID).map(|(cc, _)| cc),
+            9 => css.csch(ID),
+            10 => css.hsch(ID),
+            11 => css.xsch(ID),
+            12 => css.rsch(ID),
+            13 => css.rchp(at).map(|cc| cc + css.stcrw().0),
+            14 => {
+                let mut request = [0; crate::css::CHSC_REQUEST_SIZE];
+                request.iter_mut().zip(data).for_each(|(to, from)| *to = *from);
+                css.chsc(&request).map(|(offset, response)| {
+                    assert!(offset + response.len() <= 0x1000, "a response stays in its page");
+                    0
+                })
+            }
+            _ => css.stsch(at).map(|(cc, _)| cc),
+        };
+        while self.floating.take().is_some() {}
+    }
+
     fn saved(&mut self) -> &mut dyn Save {
         &mut self.css
     }

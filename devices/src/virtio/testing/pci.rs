@@ -362,6 +362,18 @@ impl Driver for PciDriver {
         self.function().core()
     }
 
+    fn attack(&mut self, how: u8, at: u64, data: &mut [u8]) {
+        match how % 6 {
+            0 => self.pci.write_config(CONFIG + at % 0x1000, data),
+            1 => self.pci.read_config(CONFIG + at % 0x1000, data),
+            // Wherever the BAR is now, or is not.
+            2 => self.pci.write_memory(self.bar - MEMORY.base + at % 0x8000, data),
+            3 => self.pci.read_memory(self.bar - MEMORY.base + at % 0x8000, data),
+            4 => self.pci.write_memory(at % MEMORY.size, data),
+            _ => self.pci.write_config(at, data),
+        }
+    }
+
     fn saved(&mut self) -> &mut dyn Save {
         &mut self.pci
     }

@@ -11,7 +11,7 @@ use crate::{Save, Saved, nothing_to_save};
 
 impl Fixture {
     /// Saves the device, makes another one over the same RAM, and lets that go on. The driver does not notice.
-    fn moved(mut self, case: Case) -> Self {
+    pub fn moved(mut self, case: Case) -> Self {
         let saved = self.save().unwrap();
         let mut other = Self::over(case, self.ring);
         other.restore(&saved).unwrap();
