@@ -166,7 +166,12 @@ class Chance:
     def place(self, align=1):
         """Most often in the playground, sometimes about the end of RAM, seldom anywhere."""
         inside = self.ram + PLAYGROUND + self.below(PLAYGROUND_SIZE) // align * align
-        return self.one(inside, inside, inside, inside, self.ram + RAM_SIZE - self.below(64), self.number(64))
+        return self.one(inside, inside, inside, inside, self.ram + RAM_SIZE - self.below(64), self.anywhere(64))
+
+    def anywhere(self, bits=32):
+        """An address that is not among the guest's own code, which it would not survive."""
+        address = self.number(bits)
+        return address + PLAYGROUND if self.ram <= address < self.ram + PLAYGROUND else address
 
     def descriptor(self, size):
         length = self.one(1, 16, 512, self.below(5000), self.number())
@@ -264,29 +269,37 @@ def _subchannel(guest, chance, number):
         guest.words(address, data)
     (table, _), (available, _), (used, _) = ring[:3]
     data = PLAYGROUND + 0x2000
-    known = {
-        0x83: struct.pack(">HHI", 2, 0, 0), 0x33: b"", 0x31: bytes((chance.one(1, 3, 0xb, 0xf, 0xf, chance.below(256)),)),
-        0x11: struct.pack("<IB", chance.one(0, VERSION_1, chance.number()), chance.below(2)),
-        0x13: struct.pack(">QIHHQQ", table, 0, chance.below(3), chance.one(8, 8, chance.below(1 << 16)), available, used),
-        0x43: struct.pack(">Q", chance.place()), 0x73: struct.pack(">QQQB", chance.place(), chance.place(), chance.below(64), chance.below(8)),
-        0x53: struct.pack(">Q", chance.place()), 0x22: bytes(64), 0x21: bytes(chance.below(256) for _ in range(16)), 0x12: bytes(5),
-        0x72: bytes(1), 0x32: bytes(4),
-    }
-    words, chain = b"", chance.one((0x83, 0x33, 0x31, 0x11, 0x31, 0x13, 0x73, 0x31), tuple(chance.one(*known) for _ in range(6)))
-    for index, command in enumerate(chain):
+    queue = struct.pack(">QIHHQQ", chance.one(table, table, table, chance.place()), 0, chance.one(0, 0, 1, 2),
+                        chance.one(8, 8, 8, chance.below(1 << 16)), available, used)
+    indicators = struct.pack(">QQQB", chance.place(8), chance.place(8), chance.below(64), chance.below(8))
+    # As a driver starts a device: revision, reset, status, features, queue, indicators.
+    start = [(0x83, struct.pack(">HH", 2, 0)), (0x33, b""), (0x31, b"\x01"), (0x31, b"\x03"), (0x11, struct.pack("<IB", VERSION_1, 1)),
+             (0x31, b"\x0b"), (0x13, queue), (0x73, indicators), (0x31, b"\x0f")]
+    strange = [(0x31, bytes((chance.below(256),))), (0x11, struct.pack("<IB", chance.number(), chance.below(3))), (0x13, queue),
+               (0x43, struct.pack(">Q", chance.place())), (0x53, struct.pack(">Q", chance.place())), (0x22, bytes(64)),
+               (0x21, bytes(chance.below(256) for _ in range(16))), (0x12, bytes(5)), (0x72, bytes(1)), (0x32, bytes(4))]
+    words, chain = b"", chance.one(start, start, start, [chance.one(*start, *strange) for _ in range(6)])
+    # Sometimes one link is not as it should be.
+    odd = chance.below(2 * len(chain))
+    for index, (command, block_data) in enumerate(chain):
         at = data + 0x40 * index
-        guest.words(at, known[command] + bytes(4))
-        flags = chance.one(0x60, 0x60, 0x60, 0x60, chance.below(256)) if index + 1 < len(chain) else chance.one(0x20, chance.below(256))
-        words += struct.pack(">BBHI", chance.one(*[command] * 9, chance.below(256)), flags,
-                             chance.one(*[len(known[command])] * 6, chance.below(1 << 16)), chance.one(*[at] * 9, chance.number(32)))
+        guest.words(at, block_data + bytes(4))
+        flags, count = 0x60 if index + 1 < len(chain) else 0x20, len(block_data)
+        if index == odd:
+            command, flags, count, at = (chance.one(command, chance.below(256)), chance.one(flags, chance.below(256)),
+                                         chance.one(count, chance.below(1 << 16)), chance.one(at, chance.anywhere()))
+        words += struct.pack(">BBHI", command, flags, count, at)
     # TIC to anywhere.
-    words += struct.pack(">BBHI", 0x08, 0, 0, chance.one(program, program + 8, chance.number(32)))
+    words += struct.pack(">BBHI", 0x08, 0, 0, chance.one(program, program + 8, chance.anywhere()))
     guest.words(program, words)
     orb = data + 0x800
     guest.words(orb, struct.pack(">IIII", 0x1234, chance.one(0x0080_ff00, 0x0080_ff00, chance.number()),
                                  chance.one(program, program, program, chance.number()), 0))
     for _ in range(1 + chance.below(3)):
         guest.load(1, ident)
+        # What is pending goes, most often: nothing starts otherwise.
+        guest.load(2, block + 0x100)
+        guest.instruction(chance.one(b"\xb2\x35\x20\x00", b"\xb2\x35\x20\x00", b"\xb2\x35\x20\x00", b""))
         guest.load(2, orb)
         guest.instruction(b"\xb2\x33\x20\x00")  # ssch
         # tsch, csch, hsch, xsch, rsch, tpi, stcrw
@@ -307,7 +320,7 @@ def _subchannel(guest, chance, number):
     length = chance.one(8, 16, 28, chance.below(1 << 12), chance.below(1 << 16))
     guest.words(block + 0x5000, struct.pack(">HBBBBH", length, 0, 0, 0, 0, 0) + bytes(chance.below(256) for _ in range(64)))
     guest.service(chance.one(0x0001_0001, 0x0002_0001, 0x0076_0005, 0x0077_0005, 0x0078_0005, chance.number()),
-                  chance.one(block + 0x5000, block + 0x5000, chance.number()))
+                  chance.one(block + 0x5000, block + 0x5000, chance.anywhere() & 0x7fff_fff8))
 
 
 #: How many devices the guest expects, from the first on.
