@@ -8,6 +8,6 @@ found=
 for test in /lab/tests/kvm_*; do
 	[ -e "$test" ] || continue
 	found=1
-	CI=true TRIARCH_KVM_TESTS=on check "$(basename "$test")" "$test" --test-threads=1
+	CI=true TRIARCH_KVM_TESTS=on TRIARCH=/lab/triarch check "$(basename "$test")" "$test" --test-threads=1
 done
 [ "$found" ] || fail "there are no tests in /lab/tests"

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use vm_memory::{Address, GuestMemoryBackend, GuestMemoryRegion, GuestRegionMmap};
+use vmm_sys_util::errno;
 use vmm_sys_util::eventfd::EventFd;
 
 use crate::GuestRam;
@@ -85,6 +86,17 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Makes an [`Error::Ioctl`] of an ioctl's errno.
 fn failed<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> Error {
     move |error| Error::Ioctl { what, source: error.into() }
+}
+
+/// Creates a VM by `create`, again for as long as something interrupts it: the kernel takes every lock of this process' memory for that,
+/// and gives up on a signal, or on work of io_uring that waits for this thread.
+fn uninterrupted<T>(mut create: impl FnMut() -> Result<T, errno::Error>) -> Result<T, errno::Error> {
+    loop {
+        match create() {
+            Err(error) if error.errno() == libc::EINTR => {}
+            result => return result,
+        }
+    }
 }
 
 /// What a virtual machine is created with.
@@ -376,5 +388,21 @@ impl Vcpu {
 impl Drop for Vcpu {
     fn drop(&mut self) {
         kick::unbind(&mut self.fd.get_kvm_run().immediate_exit);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vm_is_created_however_often_that_is_interrupted() {
+        let mut answers = vec![Ok("a VM"), Err(libc::EINTR), Err(libc::EINTR)];
+        assert_eq!(uninterrupted(|| answers.pop().unwrap().map_err(errno::Error::new)), Ok("a VM"));
+        let mut answers = vec![Ok("a VM"), Err(libc::ENOMEM), Err(libc::EINTR)];
+        assert_eq!(
+            uninterrupted(|| answers.pop().unwrap().map_err(errno::Error::new)),
+            Err(errno::Error::new(libc::ENOMEM))
+        );
     }
 }

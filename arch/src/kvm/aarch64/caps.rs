@@ -10,7 +10,7 @@ use kvm_ioctls::Cap;
 use vmm_sys_util::ioctl::ioctl_with_mut_ref;
 use vmm_sys_util::ioctl_iowr_nr;
 
-use super::super::{Result, failed};
+use super::super::{Result, failed, uninterrupted};
 use super::{LEGACY_ADDRESS_BITS, sys};
 use crate::aarch64;
 use crate::hv::{Feature, HostCaps, IsaCaps};
@@ -25,7 +25,7 @@ pub fn host_caps(kvm: &sys::Kvm) -> Result<HostCaps> {
 
 fn isa_caps(kvm: &sys::Kvm) -> Result<aarch64::HostCaps> {
     // Whether a device can be created is asked of a VM.
-    let scratch = kvm.create_vm().map_err(failed("create a virtual machine"))?;
+    let scratch = uninterrupted(|| kvm.create_vm()).map_err(failed("create a virtual machine"))?;
     let gic_v3 = has_device(&scratch, kvm_device_type_KVM_DEV_TYPE_ARM_VGIC_V3);
     let pauth = [Cap::ArmPtrAuthAddress, Cap::ArmPtrAuthGeneric];
     Ok(aarch64::HostCaps {

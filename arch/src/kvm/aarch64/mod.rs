@@ -13,7 +13,7 @@ use kvm_bindings::{
     KvmIrqRouting, kvm_enable_cap, kvm_irq_routing_entry, kvm_irq_routing_msi, kvm_msi,
 };
 
-use super::{Error, Result, Vcpu, VmConfig, failed};
+use super::{Error, Result, Vcpu, VmConfig, failed, uninterrupted};
 use crate::hv::{Interrupt, IrqRoute, SubsystemReset};
 
 pub use caps::{features, host_caps};
@@ -46,12 +46,12 @@ pub fn create_vm(kvm: &sys::Kvm, config: &VmConfig) -> Result<sys::VmFd> {
             if needed > limit {
                 return Err(Error::Missing("the guest-physical address bits that this much memory takes"));
             }
-            kvm.create_vm_with_ipa_size(needed.max(MIN_ADDRESS_BITS))
+            uninterrupted(|| kvm.create_vm_with_ipa_size(needed.max(MIN_ADDRESS_BITS)))
         }
         _ if needed > LEGACY_ADDRESS_BITS.into() => {
             return Err(Error::Missing("guest-physical addresses of more than 40 bits"));
         }
-        _ => kvm.create_vm(),
+        _ => uninterrupted(|| kvm.create_vm()),
     };
     let vm = vm.map_err(failed("create a virtual machine"))?;
     if vm.check_extension_raw(KVM_CAP_ARM_NISV_TO_USER.into()) > 0 {

@@ -3,6 +3,7 @@
 use super::bindings::*;
 use super::sys::Kvm;
 use crate::hv::Feature;
+use crate::kvm::uninterrupted;
 
 /// The name of the feature that is no capability.
 const PGSTE: &str = "PGSTE";
@@ -71,7 +72,7 @@ const FEATURES: [(u32, &str, bool, &str); 22] = [
 pub fn features(kvm: &Kvm) -> Vec<Feature> {
     let pgste = Feature {
         name: PGSTE,
-        present: kvm.create_vm().is_ok(),
+        present: uninterrupted(|| kvm.create_vm()).is_ok(),
         required: true,
         meaning: "page tables for guests in this program, by linking it with -Wl,--s390-pgste or by the sysctl vm.allocate_pgste",
     };

@@ -10,7 +10,7 @@ use super::bindings::{
 };
 use super::sys::{Kvm, VmFd};
 use crate::hv::{HostCaps, IsaCaps};
-use crate::kvm::{Error, Result, failed};
+use crate::kvm::{Error, Result, failed, uninterrupted};
 use crate::s390x::{self, CpuModel, Facilities};
 
 /// What a VM is given when the host has it: each adds facilities to those that its CPUs may have.
@@ -48,7 +48,7 @@ pub fn host_caps(kvm: &Kvm) -> Result<HostCaps> {
 
 /// Creates a VM that has been given all that the host has.
 pub fn new_vm(kvm: &Kvm) -> Result<VmFd> {
-    let vm = kvm.create_vm().map_err(|error| match error.errno() {
+    let vm = uninterrupted(|| kvm.create_vm()).map_err(|error| match error.errno() {
         // The kernel wants page tables with room for the guest's, which it gives to programs that ask for it.
         libc::EINVAL => Error::Missing(
             "page tables for guests in this program (link it with -Wl,--s390-pgste, or set the sysctl vm.allocate_pgste to 1)",

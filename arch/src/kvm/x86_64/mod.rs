@@ -18,7 +18,7 @@ use kvm_bindings::{
 };
 use kvm_ioctls::Cap;
 
-use super::{Error, Result, Vcpu, VmConfig, failed};
+use super::{Error, Result, Vcpu, VmConfig, failed, uninterrupted};
 use crate::hv::{CpuModel, HostCaps, Interrupt, IrqRoute, Irqchip, IsaCaps, SubsystemReset, VcpuState};
 use crate::x86_64::{self, CpuidLeaf, Msr, cpuid};
 
@@ -123,7 +123,7 @@ fn enable(vm: &sys::VmFd, cap: u32, arg: u64, what: &'static str) -> Result<()> 
 }
 
 pub fn create_vm(kvm: &sys::Kvm, config: &VmConfig) -> Result<sys::VmFd> {
-    let vm = kvm.create_vm().map_err(failed("create a VM"))?;
+    let vm = uninterrupted(|| kvm.create_vm()).map_err(failed("create a VM"))?;
     vm.set_identity_map_address(IDENTITY_MAP_ADDRESS).map_err(failed("place its identity map"))?;
     vm.set_tss_address(TSS_ADDRESS as usize).map_err(failed("place its TSS"))?;
     if vm.check_extension_raw(KVM_CAP_EXCEPTION_PAYLOAD.into()) > 0 {
